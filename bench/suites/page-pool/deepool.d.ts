@@ -1,0 +1,7 @@
+declare module "deepool" {
+  export interface ObjectPool<Item> {
+    use(): Item;
+    recycle(item: Item): void;
+  }
+  export function create<Item>(factory: () => Item): ObjectPool<Item>;
+}

@@ -1,0 +1,38 @@
+/** What a page pool needs to know of a NAPI instance. */
+export interface Napi {
+  readonly id: number;
+  /** CPU whose poll list the instance is on right now, -1 while idle. */
+  listOwner: number;
+}
+
+/**
+ * Where the calling code runs, in the kernel's terms. One per host and thread; the NAPI scheduler sets it around polls,
+ * tests set it to play several CPUs on one thread.
+ */
+export class Context {
+  cpu = 0;
+  /** Bottom halves: a NAPI poll is running. */
+  softirq = false;
+  /** PREEMPT_RT rules: no return is promoted to a direct one. */
+  preemptRt = false;
+  /** The kernel's no-direct flag of the BPF network context: `rxNapi` returns lose their promise. */
+  noDirect = false;
+  napi: Napi | null = null;
+  private inHardirq = false;
+  private readonly hardirqListeners = new Set<() => void>();
+
+  /** Hard-interrupt context, where no buffer may be returned. Rare, so the data path is told instead of asking. */
+  get hardirq(): boolean {
+    return this.inHardirq;
+  }
+  set hardirq(value: boolean) {
+    this.inHardirq = value;
+    for (const listener of this.hardirqListeners) listener();
+  }
+
+  /** Calls `listener` whenever {@link hardirq} is assigned, until the returned function is called. */
+  onHardirq(listener: () => void): () => void {
+    this.hardirqListeners.add(listener);
+    return () => this.hardirqListeners.delete(listener);
+  }
+}

@@ -1,0 +1,24 @@
+import type { NetmemRef } from "./netmem-ref.ts";
+
+/** Direction of a DMA mapping, the kernel's numbers. */
+export const DmaDir = { Bidirectional: 0, ToDevice: 1, FromDevice: 2, None: 3 } as const;
+export type DmaDir = (typeof DmaDir)[keyof typeof DmaDir];
+
+/**
+ * A device that reads and writes packet memory by its own addresses. Addresses are page frame numbers, so that they
+ * stay small integers; 0 is "failed" and never a valid one.
+ */
+export interface DmaDevice {
+  readonly name: string;
+  /** True when CPU and device may see different bytes until synced. */
+  readonly needsSync: boolean;
+  /** Maps 2^order pages; returns the page frame number, 0 when refused. */
+  map(ref: NetmemRef, order: number, dir: DmaDir): number;
+  unmap(pfn: number, order: number, dir: DmaDir): void;
+  /** Makes `[offset, offset + len)` of the mapping visible to the device. Bytes. */
+  syncForDevice(pfn: number, offset: number, len: number, dir: DmaDir): void;
+  /** Makes `[offset, offset + len)` of the mapping visible to the CPU. Bytes. */
+  syncForCpu(pfn: number, offset: number, len: number, dir: DmaDir): void;
+  /** Replaces `n` page frame numbers by arena byte offsets of their pages; -1 for a fault. Once per burst. */
+  translateMany(pfns: Int32Array, n: number): void;
+}

@@ -1,0 +1,145 @@
+/*
+ * The arena, from its first byte:
+ *
+ *  +----------------------+  word 0
+ *  | meta column          |  one word per netmem index. The header below overlays its first words: the pages with
+ *  |                      |  those indices hold this very table, so their descriptors are never used.
+ *  +----------------------+
+ *  | ppRef column         |  pp_ref_count - 1: a zeroed descriptor is one exclusive holder
+ *  | pageRef column       |  page refcount - 1
+ *  | link column          |  next index in a free list
+ *  | dma column           |  DMA page frame number while in a pool; previous index while in a free list
+ *  | info column          |  order, flags, node, area
+ *  +----------------------+
+ *  | owner records        |  maxOwners of OWNER_WORDS
+ *  +----------------------+
+ *  | page-allocator words |
+ *  +----------------------+  firstPageIdx << pageShift
+ *  | packet pages ...     |  index of a page = its byte offset >> pageShift
+ *  +----------------------+
+ */
+import { checkInt, failParam } from "./errors.ts";
+
+/** State bits "free", as in every header word: see {@link packHeader}. */
+export const ARENA_MAGIC = 0x6e650001;
+export const LAYOUT_VERSION = 1;
+
+export const HDR_MAGIC = 0;
+export const HDR_VERSION = 1;
+export const HDR_PAGE_SHIFT = 2;
+export const HDR_PAGE_COUNT = 3;
+export const HDR_MAX_NETMEMS = 4;
+export const HDR_MAX_OWNERS = 5;
+export const HDR_NEXT_WORKER = 6;
+export const HEADER_WORDS = 64;
+const HEADER_LOW_BITS = 9;
+const HEADER_LOW_MASK = 0x1ff;
+const HEADER_HIGH_SHIFT = 12;
+
+/** Keeps the state bits of the meta word that a header word lies on at "free", so that no small integer passes as a live ref. */
+export function packHeader(value: number): number {
+  return ((value >>> HEADER_LOW_BITS) << HEADER_HIGH_SHIFT) | (value & HEADER_LOW_MASK);
+}
+
+export function unpackHeader(word: number): number {
+  return ((word >>> HEADER_HIGH_SHIFT) << HEADER_LOW_BITS) | (word & HEADER_LOW_MASK);
+}
+
+export const INFO_ORDER_MASK = 0xf;
+export const INFO_PFMEMALLOC: number = 1 << 4;
+/** Head of a block on one of the page allocator's free lists. */
+export const INFO_BUDDY: number = 1 << 5;
+export const INFO_NID_SHIFT = 8;
+export const INFO_AREA_SHIFT = 16;
+export const INFO_AREA_MASK = 0xff;
+
+const COLUMN_COUNT = 6;
+export const DESCRIPTOR_BYTES: number = COLUMN_COUNT * 4;
+
+/** Ten cache lines: one hot, one for other threads, eight of stack. */
+export const OWNER_WORDS = 160;
+export const OWNER_STACK_SIZE = 128;
+
+/* Hot line: written by the owner's thread only. */
+export const OWN_COUNT = 0;
+/** Pushes are allowed below this count; 0 sends every return to the owner's slow path. */
+export const OWN_LIMIT = 1;
+/** Allocations from the stack until the counter folds; 0 sends every allocation to the slow path. */
+export const OWN_LEFT = 2;
+export const OWN_TYPE = 3;
+export const OWN_HOLD = 4;
+export const OWN_RELEASE = 5;
+export const OWN_MEM_ID = 6;
+/** Eight words that the owner's type may use. */
+export const OWN_PRIVATE = 8;
+/** Line that other threads write. */
+export const OWN_REMOTE = 16;
+export const OWN_STACK = 32;
+
+/** Words for the page allocator: lock, list heads and counts, per-thread lists. */
+export const ALLOCATOR_WORDS = 1024;
+
+const MIN_ARENA_BYTES = 4 * 2 ** 20;
+const MAX_ARENA_BYTES = 2 ** 31;
+const WASM_PAGE_BYTES = 65536;
+
+export interface ArenaGeometry {
+  readonly arenaBytes: number;
+  readonly pageShift: number;
+  readonly maxNetmems: number;
+  readonly maxOwners: number;
+}
+
+/** Word offsets of everything that has a fixed place. */
+export interface ArenaLayout extends ArenaGeometry {
+  readonly pageCount: number;
+  readonly ppRefAt: number;
+  readonly pageRefAt: number;
+  readonly linkAt: number;
+  readonly dmaAt: number;
+  readonly infoAt: number;
+  readonly ownersAt: number;
+  readonly allocatorAt: number;
+  readonly firstPageIdx: number;
+}
+
+function checkGeometry(g: ArenaGeometry): void {
+  checkInt("arenaBytes", g.arenaBytes, MIN_ARENA_BYTES, MAX_ARENA_BYTES);
+  checkInt("pageShift", g.pageShift, 12, 16);
+  if (g.arenaBytes % WASM_PAGE_BYTES !== 0) {
+    failParam("arenaBytes", g.arenaBytes, "a multiple of 65536", "Round it up to the next 64 KiB.");
+  }
+  const pageCount = g.arenaBytes >>> g.pageShift;
+  checkInt("maxNetmems", g.maxNetmems, pageCount, 2 ** 20);
+  checkInt("maxOwners", g.maxOwners, 8, 65535);
+}
+
+/** Places every column and table; throws `ERR_NETMEM_INVALID_PARAM` when the parameters cannot work. */
+export function layoutArena(g: ArenaGeometry): ArenaLayout {
+  checkGeometry(g);
+  // "| 0" keeps every offset a small integer: one that went through a division would be a heap number, in hot loops too.
+  const column = (n: number): number => (n * g.maxNetmems) | 0;
+  const ownersAt = (column(COLUMN_COUNT) + 15) & ~15;
+  const allocatorAt = ownersAt + g.maxOwners * OWNER_WORDS;
+  const tableBytes = (allocatorAt + ALLOCATOR_WORDS) * 4;
+  const pageBytes = 2 ** g.pageShift;
+  const firstPageIdx = Math.max(Math.ceil(tableBytes / pageBytes), HEADER_WORDS) | 0;
+  const pageCount = (g.arenaBytes / pageBytes) | 0;
+  if (firstPageIdx >= pageCount) {
+    failParam("maxNetmems", g.maxNetmems, `a table that leaves room for pages`, "Enlarge arenaBytes or lower maxNetmems and maxOwners.");
+  }
+  return {
+    ...g,
+    maxNetmems: g.maxNetmems | 0,
+    maxOwners: g.maxOwners | 0,
+    pageCount,
+    ppRefAt: column(1),
+    pageRefAt: column(2),
+    linkAt: column(3),
+    dmaAt: column(4),
+    infoAt: column(5),
+    ownersAt,
+    allocatorAt,
+    firstPageIdx,
+  };
+}

@@ -1,0 +1,95 @@
+import { NetmemError } from "./errors.ts";
+import type { DmaDir } from "./dma.ts";
+import type { Host } from "./host.ts";
+import type { NetmemRef } from "./netmem-ref.ts";
+
+/** What a provider may know of the pool that it feeds. */
+export interface PoolHandle {
+  readonly host: Host;
+  /** Introspection id, unique on the host, >= 1. 0 until the pool is listed. */
+  readonly id: number;
+  /** Index of the pool's owner record. */
+  readonly ownerId: number;
+  /** Pages per buffer, as a power of two. */
+  readonly order: number;
+  readonly nid: number;
+  readonly dmaDir: DmaDir;
+  readonly dmaMap: boolean;
+  readonly dmaSync: boolean;
+  readonly rxq: RxQueueInfo | null;
+}
+
+/** Receives the attributes that a provider adds to a pool's or queue's introspection record. */
+export interface InfoSink {
+  set(name: string, value: number | string): void;
+}
+
+/** A device's receive queue, as far as pools and providers care. */
+export interface RxQueueInfo {
+  readonly ifindex: number;
+  readonly queueIdx: number;
+  /** Provider bound to the queue, null for ordinary pages. */
+  readonly provider: MemoryProviderOps | null;
+}
+
+/**
+ * The six hooks that replace the page allocator below a page pool (kernel: `memory_provider_ops`). All of them run on
+ * the pool's owner thread; none is called while the pool's cache or ring can serve.
+ */
+export interface MemoryProviderOps {
+  readonly name: string;
+  readonly opsVersion: 1;
+  /** Validates the pool and takes what it needs. Throws a coded error to refuse; `destroy` is then not called. */
+  init(pool: PoolHandle): void;
+  /** Last call for a pool: every buffer has come home. */
+  destroy(pool: PoolHandle): void;
+  /**
+   * Writes up to `max` references of free buffers into `out[0..n)` and returns n, 0 when exhausted. The pool marks and
+   * counts them. Called with an empty alloc cache.
+   */
+  allocNetmems(pool: PoolHandle, out: Int32Array, max: number): number;
+  /** True: the core gives the page to the page allocator. False: the provider has taken the buffer back. */
+  releaseNetmem(pool: PoolHandle, ref: NetmemRef): boolean;
+  /** Whether the buffer comes from this provider. Lets a fallback chain route a release. */
+  owns(ref: NetmemRef): boolean;
+  /** Adds attributes for a pool's record (`rxq` null) or a queue's. */
+  fillInfo?(info: InfoSink, rxq: RxQueueInfo | null): void;
+  /** The device goes away: forget the queue, do not wait for pools. */
+  uninstall?(rxq: RxQueueInfo): void;
+}
+
+const requiredHooks = ["init", "destroy", "allocNetmems", "releaseNetmem", "owns"] as const;
+
+/** The providers that a host knows, by small integer. */
+export class ProviderRegistry {
+  private readonly byId: MemoryProviderOps[] = [];
+
+  /**
+   * Registers `ops` and returns its id; the same object twice gives the same id.
+   * @throws `ERR_NETMEM_PROVIDER_INCOMPLETE` (EFAULT) when a hook is missing or the contract version differs.
+   */
+  register(ops: MemoryProviderOps): number {
+    const known = this.byId.indexOf(ops);
+    if (known >= 0) return known;
+    const missing = requiredHooks.filter((hook) => typeof ops[hook] !== "function");
+    if (missing.length > 0 || ops.opsVersion !== 1) {
+      throw new NetmemError({
+        code: "ERR_NETMEM_PROVIDER_INCOMPLETE",
+        errno: "EFAULT",
+        reason: `provider ${ops.name} lacks ${missing.join(", ") || "opsVersion 1"}`,
+        remedy: "Implement every hook of MemoryProviderOps, version 1.",
+        param: "ops",
+        value: ops.name,
+      });
+    }
+    return this.byId.push(ops) - 1;
+  }
+
+  has(ops: MemoryProviderOps): boolean {
+    return this.byId.includes(ops);
+  }
+
+  get(id: number): MemoryProviderOps | undefined {
+    return this.byId[id];
+  }
+}

@@ -1,0 +1,126 @@
+/*
+ * data path
+ *
+ * Buddy allocator over the arena's pages: free blocks of 2^order pages, aligned to their size, in one doubly linked
+ * list per order. Links are page indices in the descriptor columns; list heads and counts are arena words, so that
+ * other threads can join behind a lock.
+ *
+ *  at + 0   lock word (reserved)
+ *     + 1   free pages on the lists
+ *     + 16  list heads, one per order
+ *     + 32  block counts, one per order
+ */
+import { type Host, INFO_BUDDY, INFO_ORDER_MASK, MAX_ORDER as MAX_ORDER_ } from "@netmem/core";
+
+const MAX_ORDER = MAX_ORDER_;
+
+const FREE_PAGES = 1;
+const HEADS = 16;
+const COUNTS = 32;
+const BUDDY = INFO_BUDDY;
+const ORDER_MASK = INFO_ORDER_MASK;
+
+/** The lists. Knows blocks, not references: callers set the meta words. */
+export class Buddy {
+  private readonly i32: Int32Array;
+  private readonly at: number;
+  private readonly linkAt: number;
+  private readonly prevAt: number;
+  private readonly infoAt: number;
+  private readonly firstIdx: number;
+  private readonly endIdx: number;
+
+  constructor(host: Host) {
+    const { layout } = host;
+    this.i32 = host.i32;
+    this.at = layout.allocatorAt;
+    this.linkAt = layout.linkAt;
+    this.prevAt = layout.dmaAt;
+    this.infoAt = layout.infoAt;
+    this.firstIdx = layout.firstPageIdx;
+    this.endIdx = layout.pageCount;
+    this.fill();
+  }
+
+  get freePageCount(): number {
+    return this.i32[this.at + FREE_PAGES]!;
+  }
+
+  /** Free blocks of exactly this order. */
+  blockCount(order: number): number {
+    return this.i32[this.at + COUNTS + order]!;
+  }
+
+  /** Smallest order >= `order` that has a free block, -1 when none has. */
+  findOrder(order: number): number {
+    for (let k = order; k <= MAX_ORDER; k++) {
+      if (this.i32[this.at + HEADS + k] !== 0) return k;
+    }
+    return -1;
+  }
+
+  /** First page of a block of exactly `order`, splitting a larger one if need be; 0 when none is left. */
+  take(order: number): number {
+    const from = this.findOrder(order);
+    if (from < 0) return 0;
+    const idx = this.i32[this.at + HEADS + from]!;
+    this.unlink(idx, from);
+    for (let k = from - 1; k >= order; k--) this.link(idx + (1 << k), k);
+    this.i32[this.at + FREE_PAGES] = this.i32[this.at + FREE_PAGES]! - (1 << order);
+    return idx;
+  }
+
+  /** Gives a block back and merges it with its free buddies. */
+  give(start: number, startOrder: number): void {
+    const i32 = this.i32;
+    let idx = start;
+    let order = startOrder;
+    while (order < MAX_ORDER) {
+      const buddy = idx ^ (1 << order);
+      if (buddy < this.firstIdx || buddy + (1 << order) > this.endIdx) break;
+      if ((i32[this.infoAt + buddy]! & (BUDDY | ORDER_MASK)) !== (BUDDY | order)) break;
+      this.unlink(buddy, order);
+      idx &= ~(1 << order);
+      order++;
+    }
+    this.link(idx, order);
+    i32[this.at + FREE_PAGES] = i32[this.at + FREE_PAGES]! + (1 << startOrder);
+  }
+
+  private link(idx: number, order: number): void {
+    const i32 = this.i32;
+    const headAt = this.at + HEADS + order;
+    const first = i32[headAt]!;
+    i32[this.linkAt + idx] = first;
+    i32[this.prevAt + idx] = 0;
+    i32[this.infoAt + idx] = BUDDY | order;
+    if (first !== 0) i32[this.prevAt + first] = idx;
+    i32[headAt] = idx;
+    i32[this.at + COUNTS + order] = i32[this.at + COUNTS + order]! + 1;
+  }
+
+  private unlink(idx: number, order: number): void {
+    const i32 = this.i32;
+    const next = i32[this.linkAt + idx]!;
+    const prev = i32[this.prevAt + idx]!;
+    if (next !== 0) i32[this.prevAt + next] = prev;
+    if (prev !== 0) i32[this.linkAt + prev] = next;
+    else i32[this.at + HEADS + order] = next;
+    i32[this.linkAt + idx] = 0;
+    i32[this.prevAt + idx] = 0;
+    i32[this.infoAt + idx] = 0;
+    i32[this.at + COUNTS + order] = i32[this.at + COUNTS + order]! - 1;
+  }
+
+  /** Puts the whole window on the lists as the largest aligned blocks, highest addresses first so that low ones go out first. */
+  private fill(): void {
+    let end = this.endIdx;
+    while (end > this.firstIdx) {
+      let order = Math.min(MAX_ORDER, 31 - Math.clz32(end & -end));
+      while (end - (1 << order) < this.firstIdx) order--;
+      end -= 1 << order;
+      this.link(end, order);
+      this.i32[this.at + FREE_PAGES] = this.i32[this.at + FREE_PAGES]! + (1 << order);
+    }
+  }
+}

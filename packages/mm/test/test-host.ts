@@ -1,0 +1,138 @@
+import {
+  createHost,
+  genOf,
+  type Host,
+  type HostParams,
+  idxOf,
+  INFO_BUDDY,
+  INFO_ORDER_MASK,
+  MAX_ORDER,
+  META_GEN_MASK,
+  metaOwner,
+  metaState,
+  type NetmemRef,
+  NetmemState,
+  OWN_STACK,
+  OWNER_NONE,
+  OWNER_ORDER0,
+} from "@netmem/core";
+import { VirtualClock } from "@netmem/testing";
+import { expect } from "vitest";
+import { createPageAllocator, type PageOrder0 } from "../src/index.ts";
+
+export interface TestHost {
+  readonly host: Host;
+  readonly pages: PageOrder0;
+}
+
+/** A host of 4 MiB, the smallest there is, with a page allocator. */
+export function createTestHost(params: Partial<HostParams> = {}): TestHost {
+  const host = createHost({ arenaBytes: 4 * 2 ** 20, clock: new VirtualClock(), pageAllocator: createPageAllocator, ...params });
+  return { host, pages: host.pages as PageOrder0 };
+}
+
+/** Free blocks by order. */
+export function blockCounts(pages: PageOrder0): number[] {
+  return Array.from({ length: MAX_ORDER + 1 }, (_, order) => pages.buddy.blockCount(order));
+}
+
+/** Every word that a call could have changed: table, owners, lists. */
+export function snapshot(host: Host): Int32Array {
+  return host.i32.slice(0, (host.layout.firstPageIdx << host.pageShift) >> 2);
+}
+
+/** Runs `misuse`, which must throw an error with this code and change nothing. Returns the error. */
+export function expectRefused(host: Host, code: string | RegExp, misuse: () => void): unknown {
+  const before = snapshot(host);
+  let error: unknown;
+  try {
+    misuse();
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(error).toMatchObject({ name: "NetmemError", code: expect.stringMatching(code) });
+  expect(before.findIndex((word, at) => word !== host.i32[at])).toBe(-1);
+  return error;
+}
+
+function check(ok: boolean, what: string): void {
+  if (!ok) throw new Error(what);
+}
+
+/** Checks one free block and returns its order. */
+function auditBlock(host: Host, idx: number): number {
+  const { i32, layout } = host;
+  const info = i32[host.infoAt + idx]!;
+  const order = info & INFO_ORDER_MASK;
+  const size = 2 ** order;
+  check(info === (INFO_BUDDY | order), `block ${idx} has stray info bits`);
+  check(idx % size === 0, `block ${idx} of order ${order} is not aligned`);
+  check(idx >= layout.firstPageIdx && idx + size <= layout.pageCount, `block ${idx} of order ${order} leaves the window`);
+  const buddy = i32[host.infoAt + (idx ^ size)];
+  check(order === MAX_ORDER || buddy !== (INFO_BUDDY | order), `block ${idx} of order ${order} did not merge with its buddy`);
+  const next = i32[layout.linkAt + idx]!;
+  check(next === 0 || i32[layout.dmaAt + next] === idx, `block ${idx}: the next one's back link is wrong`);
+  check(next === 0 || i32[host.infoAt + next] === info, `block ${idx} shares a list with another order`);
+  for (let page = idx; page < idx + size; page++) {
+    const meta = i32[page]!;
+    check(metaState(meta) === NetmemState.Free && metaOwner(meta) === OWNER_NONE, `page ${page} of a free block is not free`);
+  }
+  return order;
+}
+
+/** Walks one buddy list from the block without a back link; returns how many it reaches. */
+function listLength(host: Host, heads: readonly number[]): number {
+  check(heads.length <= 1, `a list has ${heads.length} first blocks`);
+  let length = 0;
+  for (let idx = heads[0] ?? 0; idx !== 0; idx = host.i32[host.linkAt + idx]!) length++;
+  return length;
+}
+
+/** The indices on the thread's list; each must be armed, single and nobody else's. */
+function auditList(host: Host): number[] {
+  const at = host.owners.recordAt(OWNER_ORDER0);
+  return Array.from(host.i32.subarray(at + OWN_STACK, at + OWN_STACK + host.i32[at]!), (word) => {
+    const ref = word as NetmemRef;
+    const idx = idxOf(ref);
+    const meta = host.i32[idx]!;
+    check((ref & 1) === 0 && ref > 0, `the list holds ${ref}, which is no page`);
+    check(metaState(meta) === NetmemState.Pooled && metaOwner(meta) === OWNER_ORDER0, `listed page ${idx} is not pooled`);
+    check((meta & META_GEN_MASK) === genOf(ref), `listed page ${idx} is not armed`);
+    check(host.i32[host.infoAt + idx] === 0, `listed page ${idx} has info bits`);
+    return idx;
+  });
+}
+
+/**
+ * Proves that every page of the window is in exactly one place: a free block, the thread's list, or `out` (head index to
+ * order). Also that lists are linked well, counters add up and free neighbours have merged.
+ */
+export function audit({ host, pages }: TestHost, out: ReadonlyMap<number, number>): void {
+  const { firstPageIdx, pageCount } = host.layout;
+  const listed = auditList(host);
+  const owners = new Map<number, number>(out);
+  for (const idx of listed) {
+    check(!owners.has(idx), `page ${idx} is listed twice, or out as well`);
+    owners.set(idx, 0);
+  }
+  const heads: number[][] = Array.from({ length: MAX_ORDER + 1 }, () => []);
+  const counts = Array.from({ length: MAX_ORDER + 1 }, () => 0);
+  let idx = firstPageIdx;
+  while (idx < pageCount) {
+    const isBlock = (host.i32[host.infoAt + idx]! & INFO_BUDDY) !== 0;
+    const order = isBlock ? auditBlock(host, idx) : owners.get(idx);
+    check(!isBlock || !owners.has(idx), `page ${idx} is free and used`);
+    if (order === undefined) throw new Error(`page ${idx} is nowhere`);
+    owners.delete(idx);
+    if (isBlock) counts[order]!++;
+    if (isBlock && host.i32[host.layout.dmaAt + idx] === 0) heads[order]!.push(idx);
+    idx += 2 ** order;
+  }
+  check(owners.size === 0, `pages ${[...owners.keys()].join(", ")} lie inside other blocks`);
+  check(counts.join() === blockCounts(pages).join(), `block counters ${blockCounts(pages).join()} for ${counts.join()}`);
+  check(heads.map((list) => listLength(host, list)).join() === counts.join(), "a list does not reach all of its blocks");
+  const free = counts.reduce((sum, count, order) => sum + count * 2 ** order, 0);
+  check(pages.freePageCount() === free + listed.length, `free pages: ${pages.freePageCount()} counted, ${free + listed.length} found`);
+  const outPages = [...out.values()].reduce((sum, order) => sum + 2 ** order, 0);
+  check(free + listed.length + outPages === pages.totalPageCount, "free and out do not make the total");
+}

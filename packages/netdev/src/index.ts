@@ -1,0 +1,16 @@
+export { DevMap } from "./dev-map.ts";
+export { DeviceRegistry } from "./device-registry.ts";
+export { Napi, NAPI_POLL_WEIGHT } from "./napi.ts";
+export type { NapiPoll } from "./napi.ts";
+export { NapiScheduler, NETDEV_BUDGET } from "./napi-scheduler.ts";
+export type { NapiSchedulerParams, Pollable } from "./napi-scheduler.ts";
+export { NetDevice } from "./net-device.ts";
+export type { NetDeviceParams, QueueParams, ReceiveHandler } from "./net-device.ts";
+export { QueueCounter, QueueCounters } from "./queue-counters.ts";
+export type { QueueStats } from "./queue-counters.ts";
+export type { QueueDriver, QueueDriverStats } from "./queue-driver.ts";
+export { RxBurst } from "./rx-burst.ts";
+export type { BurstTarget } from "./rx-burst.ts";
+export { RxQueue } from "./rx-queue.ts";
+export { XdpVerdict } from "./xdp-program.ts";
+export type { XdpProgram } from "./xdp-program.ts";

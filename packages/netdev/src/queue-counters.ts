@@ -1,0 +1,110 @@
+/*
+ * data path
+ *
+ * Counters of one queue: words of the arena, so that other threads can read them. Counters of packets and bytes take
+ * two words (low, high); the others are 32 bits and wrap.
+ */
+import type { Host } from "@netmem/core";
+
+/** Names of a queue's counters: word offsets in its block. */
+export const QueueCounter = {
+  RxPackets: 0,
+  RxBytes: 2,
+  TxPackets: 4,
+  TxBytes: 6,
+  XdpAborted: 8,
+  XdpDrop: 9,
+  XdpPass: 10,
+  XdpTx: 11,
+  XdpRedirect: 12,
+  /** Packets dropped because no skb was free. */
+  SkbNoMem: 13,
+  /** TX and REDIRECT packets that could not become frames. */
+  FrameErrors: 14,
+  /** Frames that the target did not take: dropped. */
+  XmitErrors: 15,
+  /** Buffers that the queue's allocator could not give. */
+  AllocFailed: 16,
+  /** Packets with more pieces than a packet can have. */
+  RxOversize: 17,
+} as const;
+
+const COUNTER_WORDS = 32;
+const SIGN = 1 << 31;
+
+/** What a queue counted. Packets and bytes are exact to 2^53, the rest is modulo 2^32. */
+export interface QueueStats {
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+  readonly xdpAborted: number;
+  readonly xdpDrop: number;
+  readonly xdpPass: number;
+  readonly xdpTx: number;
+  readonly xdpRedirect: number;
+  readonly skbNoMem: number;
+  readonly frameErrors: number;
+  readonly xmitErrors: number;
+  readonly allocFailed: number;
+  readonly rxOversize: number;
+}
+
+export class QueueCounters {
+  private readonly i32: Int32Array;
+  private readonly at: number;
+  private readonly host: Host;
+
+  /** @throws `ERR_NETMEM_NO_MEMORY` (ENOMEM) */
+  constructor(host: Host) {
+    this.host = host;
+    this.i32 = host.i32;
+    this.at = host.heap.allocWords(COUNTER_WORDS);
+  }
+
+  /** Adds to a 32-bit counter. */
+  add(counter: number, n: number): void {
+    this.i32[this.at + counter] = (this.i32[this.at + counter]! + n) | 0;
+  }
+
+  /** Adds `n` (0 to 2^31 - 1) to a two-word counter. Once per burst. */
+  addWide(counter: number, n: number): void {
+    const at = this.at + counter;
+    const low = this.i32[at]!;
+    const sum = (low + n) | 0;
+    this.i32[at] = sum;
+    // An unsigned sum below what it was has carried.
+    if ((sum ^ SIGN) < (low ^ SIGN)) this.i32[at + 1] = (this.i32[at + 1]! + 1) | 0;
+  }
+
+  get(counter: number): number {
+    return this.i32[this.at + counter]! >>> 0;
+  }
+
+  getWide(counter: number): number {
+    return this.get(counter + 1) * 2 ** 32 + this.get(counter);
+  }
+
+  read(): QueueStats {
+    return {
+      rxPackets: this.getWide(QueueCounter.RxPackets),
+      rxBytes: this.getWide(QueueCounter.RxBytes),
+      txPackets: this.getWide(QueueCounter.TxPackets),
+      txBytes: this.getWide(QueueCounter.TxBytes),
+      xdpAborted: this.get(QueueCounter.XdpAborted),
+      xdpDrop: this.get(QueueCounter.XdpDrop),
+      xdpPass: this.get(QueueCounter.XdpPass),
+      xdpTx: this.get(QueueCounter.XdpTx),
+      xdpRedirect: this.get(QueueCounter.XdpRedirect),
+      skbNoMem: this.get(QueueCounter.SkbNoMem),
+      frameErrors: this.get(QueueCounter.FrameErrors),
+      xmitErrors: this.get(QueueCounter.XmitErrors),
+      allocFailed: this.get(QueueCounter.AllocFailed),
+      rxOversize: this.get(QueueCounter.RxOversize),
+    };
+  }
+
+  dispose(): void {
+    this.host.heap.freeWords(this.at, COUNTER_WORDS);
+  }
+}

@@ -1,0 +1,175 @@
+import {
+  asNetmemRef,
+  GEN_SHIFT as GEN_SHIFT_,
+  IDX_MASK as IDX_MASK_,
+  META_GEN_MASK,
+  META_STATE_MASK,
+  NetmemError,
+  type NetmemRef,
+  NetmemState,
+  OWN_HOLD as OWN_HOLD_,
+  OWN_LEFT as OWN_LEFT_,
+  OWN_STACK as OWN_STACK_,
+  OWNER_ORDER0,
+  ownerTag,
+  type PageRef,
+} from "@netmem/core";
+import { add, bump, C_EMPTY, C_FAST, C_PUSHED, C_REFILL, C_SLOW, C_SLOW_HIGH_ORDER, foldRing } from "./counters.ts";
+import { type PoolState, SlowBit } from "./pool-state.ts";
+import { enterPool, mapNetmem } from "./release.ts";
+import { foldFast } from "./slow-mode.ts";
+
+const GEN_SHIFT = GEN_SHIFT_;
+const IDX_MASK = IDX_MASK_;
+const STACK = OWN_STACK_;
+const LEFT = OWN_LEFT_;
+const HOLD = OWN_HOLD_;
+const PLAIN_OUT = ownerTag(OWNER_ORDER0, NetmemState.Out);
+
+/** Everything but "pop the cache": refill from the ring, then the provider or the page allocator. 0 = exhausted. */
+export function allocSlow(pool: PoolState): NetmemRef | 0 {
+  if ((pool.slow & SlowBit.Detached) !== 0) failDestroyed(pool);
+  const i32 = pool.i32;
+  const count = i32[pool.at]!;
+  if (count > 0) return allocCached(pool, count);
+  foldRing(i32, pool.countersAt, pool.ring.produced);
+  const n = pool.ring.consumeBatch(i32, pool.at + STACK, pool.refillCount);
+  if (n === 0) {
+    bump(i32, pool.countersAt + C_EMPTY);
+    return allocNew(pool);
+  }
+  i32[pool.at] = n - 1;
+  bump(i32, pool.countersAt + C_REFILL);
+  add(i32, pool.countersAt + C_PUSHED, n - 1);
+  return handOut(pool, i32[pool.at + STACK + n - 1]!);
+}
+
+/** The cache has buffers, but the countdown ran out or the pool is in a slow mode. */
+function allocCached(pool: PoolState, count: number): NetmemRef {
+  const i32 = pool.i32;
+  if (pool.slow === 0) {
+    foldFast(pool);
+    i32[pool.at + LEFT] = i32[pool.at + LEFT]! - 1;
+  } else {
+    bump(i32, pool.countersAt + C_FAST);
+  }
+  i32[pool.at] = count - 1;
+  return handOut(pool, i32[pool.at + STACK + count - 1]!);
+}
+
+function handOut(pool: PoolState, ref: number): NetmemRef {
+  pool.i32[(ref >>> 1) & IDX_MASK] = pool.outTag | (ref >>> GEN_SHIFT);
+  pool.debug?.onAlloc(asNetmemRef(ref));
+  return asNetmemRef(ref);
+}
+
+function allocNew(pool: PoolState): NetmemRef | 0 {
+  if (pool.provider !== null) return allocFromProvider(pool);
+  return pool.order > 0 ? allocHighOrder(pool) : allocBulkOrder0(pool);
+}
+
+function allocHighOrder(pool: PoolState): NetmemRef | 0 {
+  const page = pool.host.pages.allocPages(pool.order);
+  if (page === 0) return 0;
+  if (!mapNetmem(pool, page)) {
+    pool.host.pages.freePage(page);
+    return 0;
+  }
+  bump(pool.i32, pool.countersAt + C_SLOW_HIGH_ORDER);
+  enterPool(pool, page);
+  return handOut(pool, page);
+}
+
+function allocBulkOrder0(pool: PoolState): NetmemRef | 0 {
+  const { i32, scratch } = pool;
+  const got = pool.host.pages.allocBulk(scratch, pool.refillCount);
+  const simple = !pool.dmaMap && pool.params.initCallback === null && pool.tracer === null;
+  const n = simple ? adoptAll(pool, got) : adoptEach(pool, got);
+  if (n === 0) return 0;
+  i32[pool.at] = n - 1;
+  bump(i32, pool.countersAt + C_SLOW);
+  add(i32, pool.countersAt + C_PUSHED, n - 1);
+  return handOut(pool, i32[pool.at + STACK + n - 1]!);
+}
+
+/** Moves fresh plain pages into the cache. Their counts are 1 already: a plain exclusive page has no other. */
+function adoptAll(pool: PoolState, got: number): number {
+  const { i32, scratch, pooledTag } = pool;
+  const stackAt = pool.at + STACK;
+  for (let n = 0; n < got; n++) {
+    const ref = scratch[n]!;
+    i32[(ref >>> 1) & IDX_MASK] = pooledTag | (ref >>> GEN_SHIFT);
+    i32[stackAt + n] = ref;
+  }
+  i32[pool.at + HOLD] = (i32[pool.at + HOLD]! + got) | 0;
+  return got;
+}
+
+function adoptEach(pool: PoolState, got: number): number {
+  const { i32, scratch } = pool;
+  let n = 0;
+  for (let k = 0; k < got; k++) {
+    const page = scratch[k]! as PageRef;
+    if (mapNetmem(pool, page)) {
+      enterPool(pool, page);
+      i32[pool.at + STACK + n++] = page;
+    } else {
+      pool.host.pages.freePage(page);
+    }
+  }
+  return n;
+}
+
+function allocFromProvider(pool: PoolState): NetmemRef | 0 {
+  const { i32, scratch } = pool;
+  const got = pool.provider!.allocNetmems(pool, scratch, pool.refillCount);
+  if (!Number.isInteger(got) || got < 0 || got > pool.refillCount) failProvider(pool, `returned ${got} buffers of at most ${pool.refillCount}`, got);
+  if (got === 0) return 0;
+  let bad = -1;
+  let n = 0;
+  for (let k = 0; k < got; k++) {
+    const ref = asNetmemRef(scratch[k]!);
+    if (!isFreeForPool(pool, ref)) {
+      bad = k;
+      continue;
+    }
+    enterPool(pool, ref);
+    i32[pool.at + STACK + n++] = ref;
+  }
+  const kept = bad >= 0 ? n : n - 1;
+  i32[pool.at] = kept;
+  add(i32, pool.countersAt + C_PUSHED, kept);
+  if (bad >= 0) failProvider(pool, `returned ref 0x${scratch[bad]!.toString(16)}, which is no free buffer`, scratch[bad]!);
+  return handOut(pool, i32[pool.at + STACK + n - 1]!);
+}
+
+/** A provider may hand over what is free, or plain pages that it holds alone. */
+function isFreeForPool(pool: PoolState, ref: NetmemRef): boolean {
+  const idx = (ref >>> 1) & IDX_MASK;
+  if (ref <= 0 || idx < pool.host.layout.firstPageIdx || idx >= pool.host.layout.maxNetmems) return false;
+  const meta = pool.i32[idx]!;
+  const gen = ref >>> GEN_SHIFT;
+  if (meta === (PLAIN_OUT | gen)) return true;
+  return (meta & META_STATE_MASK) === 0 && (meta & META_GEN_MASK) === gen;
+}
+
+function failDestroyed(pool: PoolState): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_POOL_DESTROYED",
+    reason: `allocation from ${pool.params.name} ${pool.id} after destroy()`,
+    remedy: "Stop the queue before destroying its pool, or keep a reference with get().",
+    param: "pool",
+    value: pool.id,
+  });
+}
+
+function failProvider(pool: PoolState, what: string, value: unknown): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_PROVIDER_GARBAGE",
+    errno: "EFAULT",
+    reason: `provider ${pool.provider!.name} ${what}`,
+    remedy: "Return only buffers that the provider owns and nobody uses; the good ones of the batch are in the pool's cache.",
+    param: "provider",
+    value,
+  });
+}

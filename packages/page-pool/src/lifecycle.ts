@@ -1,0 +1,243 @@
+import {
+  type AbortSignalLike,
+  asNetmemRef,
+  type Host,
+  type MemOwner,
+  META_OWNER_SHIFT,
+  NetmemError,
+  OWN_STACK,
+  OWNER_NONE,
+  pageRefCount,
+} from "@netmem/core";
+import { PtrRing } from "@netmem/ring";
+import { COUNTER_WORDS } from "./counters.ts";
+import { freeFragPage } from "./frag.ts";
+import { holdersOf } from "./holders.ts";
+import { inflightOf, isDrained, outsideCount } from "./inflight.ts";
+import { DEFER_TIME_MS, DEFER_WARN_INTERVAL_MS } from "./limits.ts";
+import { type PoolState, SlowBit } from "./pool-state.ts";
+import { flushCache, releaseFromPool, unmapNetmem } from "./release.ts";
+import { setSlow } from "./slow-mode.ts";
+import { readStats } from "./stats.ts";
+
+/** How long {@link drained} waits, and what may stop it. */
+export interface DrainOptions {
+  readonly signal?: AbortSignalLike;
+  /** Milliseconds on the host's clock; absent = for ever. */
+  readonly timeoutMs?: number;
+}
+
+/** `page_pool_inflight(strict)`: warns when more came home than ever left. */
+function strictInflight(pool: PoolState): number {
+  const inflight = inflightOf(pool);
+  if (inflight < 0) {
+    pool.host.warn("WARN_NETMEM_NEGATIVE_INFLIGHT", `${pool.params.name} ${pool.id}: negative (${inflight}) in-flight buffers`);
+  }
+  return inflight;
+}
+
+/** Drops one user; the last one takes the pool down (`page_pool_destroy`). True once the pool is gone. */
+export function destroyPool(pool: PoolState): boolean {
+  if (pool.userCount === 0) return pool.freed;
+  pool.userCount--;
+  if (pool.userCount > 0) return false;
+  pool.napi = null;
+  pool.cpuid = -1;
+  pool.promote = false;
+  setSlow(pool, SlowBit.Detached, true);
+  pool.debug?.flush();
+  freeFragPage(pool);
+  if (tryRelease(pool)) return true;
+  pool.detachedAtMs = pool.host.clock.nowMs();
+  pool.warnedAtMs = pool.detachedAtMs;
+  pool.host.pools.publish("change", pool.id);
+  pool.host.clock.setTimer(() => retryRelease(pool), DEFER_TIME_MS);
+  return false;
+}
+
+/** One attempt to free a destroyed pool: empties what it holds and looks whether anything is still out. */
+export function tryRelease(pool: PoolState): boolean {
+  if (pool.freed) return true;
+  scrub(pool);
+  if (strictInflight(pool) !== 0) return false;
+  freePool(pool);
+  return true;
+}
+
+function retryRelease(pool: PoolState): void {
+  if (tryRelease(pool)) return;
+  // A negative count cannot come right again; the kernel gives up here as well.
+  if (inflightOf(pool) < 0) return;
+  const now = pool.host.clock.nowMs();
+  if (pool.params.ifindex === 0 && now - pool.warnedAtMs >= DEFER_WARN_INTERVAL_MS) {
+    pool.warnedAtMs = now;
+    const seconds = Math.floor((now - pool.detachedAtMs) / 1000);
+    const holders = holdersOf(pool, 4).join(", ");
+    pool.host.warn(
+      "WARN_NETMEM_STALLED_SHUTDOWN",
+      `stalled shutdown of ${pool.params.name} ${pool.id}: ${inflightOf(pool)} in flight for ${seconds} s: ${holders}`,
+    );
+  }
+  pool.host.clock.setTimer(() => retryRelease(pool), DEFER_TIME_MS);
+}
+
+function scrub(pool: PoolState): void {
+  if (pool.destroyTicks === 0) {
+    flushCache(pool, pool.at + OWN_STACK);
+    if (pool.dmaMap) unmapAll(pool);
+  }
+  pool.destroyTicks++;
+  for (let ref = pool.ring.consume(); ref !== 0; ref = pool.ring.consume()) {
+    const page = asNetmemRef(ref);
+    if ((ref & 1) === 0 && pageRefCount(pool.host, page) !== 1) {
+      pool.host.warn("WARN_NETMEM_RING_REFCNT", `${pool.params.name} ${pool.id}: page 0x${ref.toString(16)} in the ring has other holders`);
+    }
+    releaseFromPool(pool, page);
+  }
+}
+
+/** Buffers outside lose their mapping now, so that a device may go away before its last buffer comes home. */
+function unmapAll(pool: PoolState): void {
+  setSlow(pool, SlowBit.DmaSync, false);
+  const { layout } = pool.host;
+  const owned = pool.outTag >>> META_OWNER_SHIFT;
+  for (let idx = layout.firstPageIdx; idx < layout.pageCount; idx++) {
+    if (pool.i32[idx]! >>> META_OWNER_SHIFT === owned) unmapNetmem(pool, idx);
+  }
+}
+
+/** What a pool holds of the host besides buffers. */
+export interface PoolHome {
+  readonly ring: PtrRing;
+  readonly countersAt: number;
+  readonly ownerId: number;
+}
+
+/** Takes an owner record, counters and the ring; nothing stays taken when one of them cannot be had. */
+export function claimHome(host: Host, owner: MemOwner, ringSize: number): PoolHome {
+  const ownerId = host.owners.claim(owner);
+  let countersAt = 0;
+  try {
+    countersAt = host.heap.allocWords(COUNTER_WORDS);
+    return { ownerId, countersAt, ring: new PtrRing(host, ringSize) };
+  } catch (error) {
+    if (countersAt !== 0) host.heap.freeWords(countersAt, COUNTER_WORDS);
+    host.owners.release(ownerId);
+    throw error;
+  }
+}
+
+function freePool(pool: PoolState): void {
+  pool.disconnect?.();
+  pool.host.pools.publish("del", pool.id);
+  leaveHome(pool);
+  pool.provider?.destroy(pool);
+}
+
+/** Undoes a creation that failed; the provider is told only when its `init` had succeeded. */
+export function abandonPool(pool: PoolState, initialised: boolean): void {
+  pool.userCount = 0;
+  pool.slow |= SlowBit.Detached;
+  leaveHome(pool);
+  if (initialised) pool.provider?.destroy(pool);
+}
+
+/** From here on the pool object points at the record of "nobody", so that late calls find neither cache nor owner. */
+function leaveHome(pool: PoolState): void {
+  const { host } = pool;
+  pool.finalStats = readStats(pool);
+  pool.freed = true;
+  pool.stopListening();
+  host.pools.remove(pool.id);
+  pool.ring.dispose();
+  host.heap.freeWords(pool.countersAt, COUNTER_WORDS);
+  host.owners.release(pool.ownerId);
+  pool.at = host.owners.recordAt(OWNER_NONE);
+  pool.outTag = -1;
+}
+
+function drainError(pool: PoolState, code: string, why: string): NetmemError {
+  return new NetmemError({
+    code,
+    reason: `${why}: ${outsideCount(pool)} buffers of ${pool.params.name} ${pool.id} are outside: ${holdersOf(pool, 8).join(", ")}`,
+    remedy: "Return them; the pool stays listed until then.",
+    param: "pool",
+    value: pool.id,
+  });
+}
+
+/**
+ * Resolves at the put after which no user holds a buffer; a destroyed pool is gone by then.
+ *
+ * @throws `ERR_NETMEM_DRAIN_TIMEOUT`, or `ERR_NETMEM_DRAIN_ABORTED` with the signal's reason as cause; both name holders.
+ */
+export function drained(pool: PoolState, options: DrainOptions): Promise<void> {
+  if (pool.freed || isDrained(pool)) {
+    if (pool.userCount === 0) tryRelease(pool);
+    return Promise.resolve();
+  }
+  if (options.signal?.aborted === true) return Promise.reject(drainError(pool, "ERR_NETMEM_DRAIN_ABORTED", "aborted"));
+  return new Promise((resolve, reject) => new DrainWaiter(pool, options, resolve, reject).start());
+}
+
+/** Runs everybody who waits for the pool to drain. Called by the put that brought the last buffer home. */
+function notifyDrained(pool: PoolState): void {
+  const waiters = [...pool.drainWaiters];
+  pool.drainWaiters.clear();
+  watch(pool);
+  if (pool.userCount === 0) tryRelease(pool);
+  for (const waiter of waiters) waiter();
+}
+
+/** Keeps puts on the slow path only while somebody waits. */
+function watch(pool: PoolState): void {
+  const waiting = pool.drainWaiters.size > 0;
+  pool.onDrained = waiting ? () => notifyDrained(pool) : null;
+  if (!pool.freed) setSlow(pool, SlowBit.Watched, waiting);
+}
+
+/** One pending {@link drained}. */
+class DrainWaiter {
+  private readonly pool: PoolState;
+  private readonly options: DrainOptions;
+  private readonly resolve: () => void;
+  private readonly reject: (error: NetmemError) => void;
+  private timer = 0;
+
+  constructor(pool: PoolState, options: DrainOptions, resolve: () => void, reject: (error: NetmemError) => void) {
+    this.pool = pool;
+    this.options = options;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+
+  start(): void {
+    const { pool, options } = this;
+    pool.drainWaiters.add(this.finish);
+    watch(pool);
+    options.signal?.addEventListener("abort", this.onAbort);
+    if (options.timeoutMs !== undefined) this.timer = pool.host.clock.setTimer(this.onTimeout, options.timeoutMs);
+  }
+
+  private readonly onAbort = (): void => this.fail("ERR_NETMEM_DRAIN_ABORTED", "aborted");
+
+  private readonly onTimeout = (): void =>
+    this.fail("ERR_NETMEM_DRAIN_TIMEOUT", `not drained after ${String(this.options.timeoutMs)} ms`);
+
+  private readonly finish = (): void => {
+    this.cleanUp();
+    this.resolve();
+  };
+
+  private fail(code: string, why: string): void {
+    this.pool.drainWaiters.delete(this.finish);
+    watch(this.pool);
+    this.cleanUp();
+    this.reject(drainError(this.pool, code, why));
+  }
+
+  private cleanUp(): void {
+    this.pool.host.clock.clearTimer(this.timer);
+    this.options.signal?.removeEventListener("abort", this.onAbort);
+  }
+}

@@ -1,0 +1,582 @@
+/*
+ * data path
+ *
+ * One class, never extended: a live subclass doubles the cost for everybody. The alloc cache is the owner record's
+ * stack, so the table-driven return dispatch of core pushes into it without knowing what a page pool is.
+ *
+ * The cache holds *armed* references (next generation), so that an allocation writes the meta word without reading it.
+ * One compare of the meta word on put proves owner, state, generation and "not shared". Everything unusual - fragments,
+ * DMA sync, debugging, a destroyed pool - either sets META_SHARED or zeroes the push limit and lands in put-slow.ts.
+ */
+import {
+  asNetmemRef,
+  checkLive,
+  compoundHead,
+  type Context,
+  type DmaDir,
+  failReturn,
+  GEN_ONE as GEN_ONE_,
+  GEN_SHIFT as GEN_SHIFT_,
+  type Host,
+  IDX_MASK as IDX_MASK_,
+  isPage,
+  makeRef,
+  type MemAllocator,
+  type MemOwner,
+  type MemoryProviderOps,
+  MemType,
+  META_GEN_MASK,
+  META_SHARED,
+  type Napi,
+  NetmemError,
+  type NetmemRef,
+  NetmemState,
+  OWN_LEFT as OWN_LEFT_,
+  OWN_LIMIT as OWN_LIMIT_,
+  OWN_MEM_ID,
+  OWN_STACK as OWN_STACK_,
+  ownerTag,
+  type PagePoolRecord,
+  type PageRef,
+  ppRefCount,
+  type QueueAllocator,
+  REF_MASK as REF_MASK_,
+  refNetmem,
+  type RxQueueInfo,
+  setPpRefCount,
+  unrefNetmem,
+} from "@netmem/core";
+import type { PtrRing } from "@netmem/ring";
+import { allocSlow } from "./alloc-slow.ts";
+import { FOLD } from "./counters.ts";
+import { describePool } from "./introspection.ts";
+import { allocFragSlow, allocSized } from "./frag.ts";
+import { outsideRefs } from "./holders.ts";
+import { inflightOf } from "./inflight.ts";
+import { checkPoolInvariants } from "./invariants.ts";
+import { refillCountFor } from "./limits.ts";
+import { claimHome, destroyPool, drained, type DrainOptions } from "./lifecycle.ts";
+import { PagePoolFlag, type ResolvedParams } from "./params.ts";
+import { PoolDebug } from "./pool-debug.ts";
+import { FRAG_OFFSET as FRAG_OFFSET_, FRAG_REF as FRAG_REF_, FRAG_USERS as FRAG_USERS_, type PoolState, type PoolTracer, SlowBit } from "./pool-state.ts";
+import { type BulkChunk, createBulkChunk, putBulkSlow } from "./put-bulk.ts";
+import { arm, isDirect, pushCache, putRing, putSlow, putUnrefed } from "./put-slow.ts";
+import { releaseFromPool } from "./release.ts";
+import { applyMode, setSlow } from "./slow-mode.ts";
+import { addStats, createPagePoolStats, type PagePoolStats } from "./stats.ts";
+
+const GEN_ONE = GEN_ONE_;
+const GEN_SHIFT = GEN_SHIFT_;
+const IDX_MASK = IDX_MASK_;
+const REF_MASK = REF_MASK_;
+const SHARED = META_SHARED;
+const LEFT = OWN_LEFT_;
+const LIMIT = OWN_LIMIT_;
+const STACK = OWN_STACK_;
+const FRAG_REF = FRAG_REF_;
+const FRAG_OFFSET = FRAG_OFFSET_;
+const FRAG_USERS = FRAG_USERS_;
+
+const ASYNC_DISPOSE_TIMEOUT_MS = 5000;
+
+/**
+ * A recycling allocator of pages or net_iovs for one receive queue (kernel: `struct page_pool`). Made by
+ * `createPagePool`; all methods belong to the thread that made it.
+ */
+export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocator {
+  // "declare" everywhere: the constructor alone creates the fields, in its order and with their final values, so that
+  // V8 keeps integers as integers and the fields of the fast path share a cache line.
+  declare readonly i32: Int32Array;
+  /** @internal */ declare at: number;
+  /** @internal */ declare outTag: number;
+  /** @internal */ declare readonly pooledTag: number;
+  /** @internal */ declare directLimit: number;
+  /** @internal */ declare slow: number;
+  /** @internal */ declare readonly ring: PtrRing;
+  /** @internal */ declare readonly countersAt: number;
+  /** @internal */ declare readonly byThread: boolean;
+  /** @internal */ declare promote: boolean;
+  /** @internal */ declare readonly cacheSize: number;
+  /** @internal */ declare readonly refillCount: number;
+  /** Bytes per buffer. */
+  declare readonly bufferBytes: number;
+  /** Byte offset of the last fragment, until the next call. */
+  declare lastOffset: number;
+  /** Usable bytes of the last `alloc`, until the next call. */
+  declare lastSize: number;
+  declare readonly host: Host;
+  declare readonly params: ResolvedParams;
+  declare readonly context: Context;
+  declare readonly name: string;
+  declare readonly memType: number;
+  declare id: number;
+  declare readonly ownerId: number;
+  /** @internal */ declare readonly provider: MemoryProviderOps | null;
+  /** @internal */ declare readonly debug: PoolDebug | null;
+  /** @internal */ declare readonly scratch: Int32Array;
+  /** @internal */ declare napi: Napi | null;
+  /** @internal */ declare cpuid: number;
+  /** @internal */ declare userCount: number;
+  /** @internal */ declare destroyTicks: number;
+  /** @internal */ declare detachedAtMs: number;
+  /** @internal */ declare warnedAtMs: number;
+  /** @internal */ declare freed: boolean;
+  /** @internal */ declare memId: number;
+  /** @internal */ declare disconnect: (() => void) | null;
+  /** @internal */ declare tracer: PoolTracer | null;
+  /** @internal */ declare onDrained: (() => void) | null;
+  /** @internal */ declare readonly stopListening: () => void;
+  /** @internal */ declare finalStats: PagePoolStats | null;
+  /** @internal */ declare readonly drainWaiters: Set<() => void>;
+  private declare readonly chunk: BulkChunk;
+  private declare readonly proof: boolean;
+
+  /** @internal Use `createPagePool`. */
+  constructor(host: Host, params: ResolvedParams, provider: MemoryProviderOps | null) {
+    this.memType = MemType.PagePool;
+    const home = claimHome(host, this, params.ringSize);
+    const refillCount = refillCountFor(host.pageSizeBytes);
+    this.i32 = host.i32;
+    this.at = host.owners.recordAt(home.ownerId);
+    this.outTag = ownerTag(home.ownerId, NetmemState.Out);
+    this.pooledTag = ownerTag(home.ownerId, NetmemState.Pooled);
+    this.directLimit = 0;
+    this.slow = 0;
+    this.ring = home.ring;
+    this.countersAt = home.countersAt;
+    this.byThread = params.directRecycle === "ownerThread";
+    this.promote = true;
+    this.cacheSize = refillCount * 2;
+    this.refillCount = refillCount;
+    this.bufferBytes = 1 << (host.pageShift + params.order);
+    this.lastOffset = 0;
+    this.lastSize = 0;
+    this.host = host;
+    this.params = params;
+    this.context = host.context;
+    this.name = params.name;
+    this.id = 0;
+    this.ownerId = home.ownerId;
+    this.provider = provider;
+    this.debug = params.debug ? new PoolDebug(host, home.ownerId, params.order, (ref) => releaseFromPool(this, ref)) : null;
+    this.scratch = new Int32Array(refillCount);
+    this.napi = params.napi;
+    this.cpuid = params.cpuid;
+    this.userCount = 1;
+    this.destroyTicks = 0;
+    this.detachedAtMs = 0;
+    this.warnedAtMs = 0;
+    this.freed = false;
+    this.memId = 0;
+    this.disconnect = null;
+    this.tracer = null;
+    this.onDrained = null;
+    this.stopListening = host.context.onHardirq(() => setSlow(this, SlowBit.Hardirq, host.context.hardirq));
+    this.finalStats = null;
+    this.drainWaiters = new Set<() => void>();
+    this.chunk = createBulkChunk();
+    this.proof = host.level === "proof";
+    this.start();
+  }
+
+  private start(): void {
+    this.i32[this.at + LEFT] = FOLD;
+    applyMode(this);
+    if (this.debug !== null) setSlow(this, SlowBit.Debug, true);
+    if (this.dmaSync && this.host.dma?.needsSync === true) setSlow(this, SlowBit.DmaSync, true);
+  }
+
+  get order(): number {
+    return this.params.order;
+  }
+  get nid(): number {
+    return this.params.nid;
+  }
+  get dmaDir(): DmaDir {
+    return this.params.dmaDir;
+  }
+  get dmaMap(): boolean {
+    return (this.params.flags & PagePoolFlag.DmaMap) !== 0;
+  }
+  get dmaSync(): boolean {
+    return (this.params.flags & PagePoolFlag.DmaSyncDev) !== 0;
+  }
+  get rxq(): RxQueueInfo | null {
+    return this.params.rxq;
+  }
+
+  /**
+   * One buffer, 0 when exhausted. The caller returns it once, here or through `returnNetmem`.
+   * @throws `ERR_NETMEM_POOL_DESTROYED`, `ERR_NETMEM_PROVIDER_GARBAGE`. Cost: 2 ns from the cache.
+   */
+  allocNetmem(): NetmemRef | 0 {
+    const i32 = this.i32;
+    const at = this.at;
+    const count = i32[at]!;
+    const left = i32[at + LEFT]!;
+    if (count === 0 || left === 0) return this.allocUnusual();
+    i32[at] = count - 1;
+    i32[at + LEFT] = left - 1;
+    const ref = i32[at + (STACK - 1) + count]!;
+    i32[(ref >>> 1) & IDX_MASK] = this.outTag | (ref >>> GEN_SHIFT);
+    return ref as NetmemRef;
+  }
+
+  /**
+   * As {@link allocNetmem} for pools of pages (`page_pool_alloc_pages`).
+   * @throws `ERR_NETMEM_NOT_A_PAGE` when the provider gives net_iovs; the buffer is back in the pool then.
+   */
+  allocPages(): PageRef | 0 {
+    const ref = this.allocNetmem();
+    if (ref === 0) return 0;
+    if (isPage(ref)) return ref;
+    this.put(ref, -1, true);
+    return failNotPage(this);
+  }
+
+  /** Up to `max` buffers into `out[0..n)`; returns n. Short only when memory is. Cost: 1 ns per buffer from the cache. */
+  allocBulk(out: Int32Array, max: number): number {
+    const i32 = this.i32;
+    const at = this.at;
+    const tag = this.outTag;
+    let n = 0;
+    while (n < max) {
+      const count = i32[at]!;
+      const left = i32[at + LEFT]!;
+      if (count === 0 || left < max) {
+        const ref = this.allocUnusual();
+        if (ref === 0) break;
+        out[n++] = ref;
+        continue;
+      }
+      const take = count < max - n ? count : max - n;
+      for (let from = at + STACK + count - 1, end = from - take; from > end; from--) {
+        const ref = i32[from]!;
+        i32[(ref >>> 1) & IDX_MASK] = tag | (ref >>> GEN_SHIFT);
+        out[n++] = ref;
+      }
+      i32[at] = count - take;
+      i32[at + LEFT] = left - take;
+    }
+    return n;
+  }
+
+  /**
+   * A piece of `sizeBytes` of a shared page, offset in {@link lastOffset} (`page_pool_alloc_frag`). 0 when exhausted, or,
+   * with a warning, when `sizeBytes` is larger than a buffer. Every piece is returned by one put of the reference.
+   */
+  allocFrag(sizeBytes: number): NetmemRef | 0 {
+    const i32 = this.i32;
+    const at = this.at;
+    const ref = i32[at + FRAG_REF]!;
+    const offset = i32[at + FRAG_OFFSET]!;
+    const end = offset + ((sizeBytes + 7) & ~7);
+    if (ref === 0 || end > this.bufferBytes || sizeBytes <= 0 || this.slow !== 0) return allocFragSlow(this, sizeBytes);
+    i32[at + FRAG_OFFSET] = end;
+    i32[at + FRAG_USERS] = i32[at + FRAG_USERS]! + 1;
+    this.lastOffset = offset;
+    return ref as NetmemRef;
+  }
+
+  /**
+   * A fragment or, when it would waste more than half, a whole buffer: offset in {@link lastOffset}, usable bytes in
+   * {@link lastSize} (`page_pool_alloc`).
+   */
+  alloc(sizeBytes: number): NetmemRef | 0 {
+    return allocSized(this, sizeBytes);
+  }
+
+  /**
+   * As {@link alloc}, as an arena byte offset (`page_pool_alloc_va`); 0 when exhausted. Return it by {@link freeVa}.
+   * @throws `ERR_NETMEM_UNREADABLE` for pools of unreadable memory; nothing stays allocated.
+   */
+  allocVa(sizeBytes: number): number {
+    const ref = allocSized(this, sizeBytes);
+    if (ref === 0) return 0;
+    if (this.host.isReadable(ref)) return this.host.offsetOf(ref) + this.lastOffset;
+    this.put(ref, -1, true);
+    return failNotPage(this);
+  }
+
+  /** Returns the piece or buffer that holds the arena byte at `offset` (`page_pool_free_va`). */
+  freeVa(offset: number, allowDirect: boolean): void {
+    const ref = this.liveRefAt(offset);
+    this.debug?.onFragPut(ref, offset - this.host.offsetOf(ref));
+    this.put(ref, -1, allowDirect);
+  }
+
+  /** Returns one fragment by its place; at the debug level a second return of the same fragment is certain to throw. */
+  putFrag(ref: NetmemRef, offsetBytes: number, allowDirect: boolean): void {
+    this.debug?.onFragPut(ref, offsetBytes);
+    this.put(ref, -1, allowDirect);
+  }
+
+  /**
+   * Returns one reference (`page_pool_put_netmem`). `dmaSyncSize`: bytes the device may have to see again, -1 for all.
+   * `allowDirect` promises the context of the pool's NAPI.
+   *
+   * @throws a misuse error (`ERR_NETMEM_DOUBLE_PUT`, `..._STALE_REF`, `..._FOREIGN_PUT`, `..._HARDIRQ`); nothing changed.
+   */
+  put(ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void {
+    const i32 = this.i32;
+    const idx = (ref >>> 1) & IDX_MASK;
+    const at = this.at;
+    const count = i32[at]!;
+    const limit = allowDirect ? this.directLimit : i32[at + LIMIT]!;
+    if (i32[idx] !== (this.outTag | (ref >>> GEN_SHIFT))) return this.putUnusual(ref, dmaSyncSize, allowDirect);
+    if (count >= limit) return this.putUncached(ref, dmaSyncSize, allowDirect);
+    const next = (ref + GEN_ONE) & REF_MASK;
+    i32[idx] = this.pooledTag | (next >>> GEN_SHIFT);
+    i32[at + STACK + count] = next;
+    i32[at] = count + 1;
+  }
+
+  /** {@link put} with the kernel's page-pool name. */
+  putPage(ref: NetmemRef, dmaSyncSize = -1, allowDirect = false): void {
+    this.put(ref, dmaSyncSize, allowDirect);
+  }
+
+  /** Returns one reference, syncing everything (`page_pool_put_full_netmem`). */
+  putFullPage(ref: NetmemRef, allowDirect = false): void {
+    this.put(ref, -1, allowDirect);
+  }
+
+  /** Returns one reference from the pool's own poll (`page_pool_recycle_direct`). Cost: 2 ns. */
+  recycleDirect(ref: NetmemRef): void {
+    const i32 = this.i32;
+    const idx = (ref >>> 1) & IDX_MASK;
+    const at = this.at;
+    const count = i32[at]!;
+    if (i32[idx] !== (this.outTag | (ref >>> GEN_SHIFT))) return this.putUnusual(ref, -1, true);
+    if (count >= this.directLimit) return this.putUncached(ref, -1, true);
+    const next = (ref + GEN_ONE) & REF_MASK;
+    i32[idx] = this.pooledTag | (next >>> GEN_SHIFT);
+    i32[at + STACK + count] = next;
+    i32[at] = count + 1;
+  }
+
+  /**
+   * Returns `refs[0..count)`; entries may belong to other page pools of the host (`page_pool_put_netmem_bulk`). Chunks
+   * of 16, so `ringFull` counts once per chunk and pool.
+   *
+   * @throws a misuse error with `param` "refs[i]": entries before `i` are home, it and the rest stay with the caller.
+   */
+  putNetmemBulk(refs: Int32Array, count: number): void {
+    const i32 = this.i32;
+    const at = this.at;
+    const tag = this.outTag;
+    const limit = i32[at + LIMIT]!;
+    let held = i32[at]!;
+    let i = 0;
+    for (; i < count && held < limit; i++) {
+      const ref = refs[i]!;
+      const idx = (ref >>> 1) & IDX_MASK;
+      if (i32[idx] !== (tag | (ref >>> GEN_SHIFT))) break;
+      const next = (ref + GEN_ONE) & REF_MASK;
+      i32[idx] = this.pooledTag | (next >>> GEN_SHIFT);
+      i32[at + STACK + held] = next;
+      held++;
+    }
+    i32[at] = held;
+    if (i < count) putBulkSlow(this.host, this.chunk, refs, i, count);
+    if (this.proof) checkPoolInvariants(this);
+  }
+
+  /** For callers that dropped the last pool-level reference themselves (`page_pool_put_unrefed_netmem`). */
+  putUnrefed(ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void {
+    putUnrefed(this, ref, dmaSyncSize, allowDirect);
+    if (this.proof) checkPoolInvariants(this);
+  }
+
+  /** Splits an exclusively held buffer into `n` references, each to be put once (`page_pool_fragment_netmem`). */
+  fragmentNetmem(ref: NetmemRef, n: number): void {
+    checkLive(this.host, ref);
+    if (!(n >= 1) || ppRefCount(this.host, ref) !== 1) failFragment(ref, n);
+    setPpRefCount(this.host, ref, n);
+  }
+
+  /** One more reference (`page_pool_ref_netmem`). */
+  refNetmem(ref: NetmemRef): void {
+    refNetmem(this.host, ref);
+  }
+
+  /**
+   * Drops `n` references without recycling and returns how many remain (`page_pool_unref_netmem`). At 0 the caller must
+   * call {@link putUnrefed} exactly once.
+   */
+  unrefNetmem(ref: NetmemRef, n: number): number {
+    checkLive(this.host, ref);
+    const left = unrefNetmem(this.host, ref, n);
+    return left < 0 ? failFragment(ref, n) : left;
+  }
+
+  getDmaDir(): DmaDir {
+    return this.params.dmaDir;
+  }
+
+  /** DMA page frame number of a buffer, 0 when it is not mapped. */
+  getDmaAddr(ref: NetmemRef): number {
+    return this.i32[this.host.dmaAt + ((ref >>> 1) & IDX_MASK)]!;
+  }
+
+  /** Buffers that left the allocator: in cache, ring, fragment page and with users (`page_pool_inflight`). */
+  inflight(): number {
+    return inflightOf(this);
+  }
+
+  /** Adds the eleven counters to `into` (a fresh record by default) and returns it. */
+  getStats(into: PagePoolStats = createPagePoolStats()): PagePoolStats {
+    addStats(this, into);
+    return into;
+  }
+
+  /** The record that introspection shows. */
+  describe(): PagePoolRecord {
+    return describePool(this);
+  }
+
+  /** References of up to `max` buffers that users hold, the fragment page included. Slow. */
+  outside(max = 64): NetmemRef[] {
+    return outsideRefs(this, max);
+  }
+
+  /** Notes at the debug level who has a buffer; free otherwise. */
+  touch(ref: NetmemRef, tag: string): void {
+    this.debug?.touch(ref, tag);
+  }
+
+  /** Installs hooks on the pool's books; null removes them. They cost nothing on the fast path. */
+  setTracer(tracer: PoolTracer | null): void {
+    this.tracer = tracer;
+  }
+
+  /**
+   * Ties the pool to a NAPI (`page_pool_enable_direct_recycling`). No-op for the same one.
+   * @throws `ERR_NETMEM_NAPI_SET` when another is set.
+   */
+  enableDirectRecycling(napi: Napi): void {
+    if (this.napi === napi && this.promote) return;
+    if (this.napi !== null && this.napi !== napi) failNapi(this.napi, napi);
+    this.napi = napi;
+    this.promote = true;
+    applyMode(this);
+  }
+
+  /** Unties it: only puts that promise direct context use the cache (`page_pool_disable_direct_recycling`). */
+  disableDirectRecycling(): void {
+    this.napi = null;
+    this.cpuid = -1;
+    this.promote = false;
+    applyMode(this);
+  }
+
+  /** One more control-path user; each calls {@link destroy} once (`page_pool_get`). */
+  get(): this {
+    this.userCount++;
+    return this;
+  }
+
+  /**
+   * Drops a user; the last one takes the pool down. Buffers outside keep it listed as detached until they come home:
+   * a tick every second looks. True when the pool is gone already (`page_pool_destroy`).
+   */
+  destroy(): boolean {
+    return destroyPool(this);
+  }
+
+  /** Resolves when no user holds a buffer; a destroyed pool is gone by then. See `DrainOptions`. */
+  drained(options: DrainOptions = {}): Promise<void> {
+    return drained(this, options);
+  }
+
+  /** Called by the memory registry (`page_pool_use_xdp_mem`): one more user, and whom to tell at the end. */
+  useMem(memId: number, disconnect: () => void): void {
+    this.userCount++;
+    this.memId = memId;
+    this.i32[this.at + OWN_MEM_ID] = memId;
+    this.disconnect = disconnect;
+  }
+
+  /** Slow path of the return dispatch. */
+  returnSlow(ref: NetmemRef, allowDirect: boolean): void {
+    this.put(ref, -1, allowDirect);
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.destroy();
+    await drained(this, { timeoutMs: ASYNC_DISPOSE_TIMEOUT_MS });
+  }
+
+  private allocUnusual(): NetmemRef | 0 {
+    const ref = allocSlow(this);
+    if (this.proof) checkPoolInvariants(this);
+    return ref;
+  }
+
+  /** The buffer is exclusively held, but the push limit says no: full, not direct, or a slow mode. */
+  private putUncached(ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void {
+    if (this.slow !== 0) return this.putSlowly(ref, dmaSyncSize, allowDirect);
+    const next = arm(this, ref);
+    if (isDirect(this, allowDirect) && pushCache(this, next)) return;
+    putRing(this, next);
+  }
+
+  /** The meta word differs: one of several holders lets go, or a mistake. */
+  private putUnusual(ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void {
+    const i32 = this.i32;
+    const idx = (ref >>> 1) & IDX_MASK;
+    const extraAt = this.host.ppRefAt + idx;
+    const shared = i32[idx] === (this.outTag | SHARED | (ref >>> GEN_SHIFT)) && this.slow === 0 && this.host.threaded === 0;
+    if (shared && i32[extraAt]! > 0) i32[extraAt] = i32[extraAt]! - 1;
+    else this.putSlowly(ref, dmaSyncSize, allowDirect);
+  }
+
+  private putSlowly(ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void {
+    putSlow(this, ref, dmaSyncSize, allowDirect);
+    if (this.proof && !this.freed) checkPoolInvariants(this);
+  }
+
+  /** The live reference of the buffer that holds an arena byte. */
+  private liveRefAt(offset: number): PageRef {
+    const idx = this.host.pageIdxAt(offset);
+    const page = makeRef(idx, this.i32[idx]! & META_GEN_MASK, 0);
+    if ((this.i32[idx]! & ~META_GEN_MASK) >>> 9 !== 0) return page as PageRef;
+    const head = compoundHead(this.host, page);
+    return head === 0 ? failReturn(this.host, asNetmemRef(page), this.ownerId) : (head as PageRef);
+  }
+}
+
+function failNotPage(pool: PagePool): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_NOT_A_PAGE",
+    reason: `${pool.name} ${pool.id} gives net_iovs, not pages`,
+    remedy: "Use allocNetmem and pass the buffer on without touching its bytes.",
+    param: "pool",
+    value: pool.id,
+  });
+}
+
+function failFragment(ref: NetmemRef, n: number): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_REF_UNDERFLOW",
+    reason: `cannot count ${n} references on ref 0x${ref.toString(16)}: it has other holders, or not that many`,
+    remedy: "Fragment buffers that you hold alone, and drop only references that you have.",
+    param: "n",
+    value: n,
+  });
+}
+
+function failNapi(current: Napi, wanted: Napi): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_NAPI_SET",
+    errno: "EBUSY",
+    reason: `the pool belongs to NAPI ${current.id}, not ${wanted.id}`,
+    remedy: "Call disableDirectRecycling first.",
+    param: "napi",
+    value: wanted.id,
+  });
+}

@@ -1,0 +1,85 @@
+import type { Context, Host, MemoryProviderOps, Napi, NetmemRef, PoolHandle } from "@netmem/core";
+import type { PtrRing } from "@netmem/ring";
+import type { PoolDebug } from "./pool-debug.ts";
+import type { ResolvedParams } from "./params.ts";
+import type { PagePoolStats } from "./stats.ts";
+
+/** Why a pool leaves its fast path; any bit sends every alloc and put to the slow path. */
+export const SlowBit = {
+  /** Recycled buffers are synced for the device. */
+  DmaSync: 1,
+  Debug: 2,
+  /** Destroyed: no allocation, nothing into the cache. */
+  Detached: 4,
+  /** Somebody awaits `drained()`. */
+  Watched: 8,
+  /** The calling context is a hard interrupt. */
+  Hardirq: 16,
+} as const;
+
+/** Hooks on the pool's books (kernel: the page_pool tracepoints). They run on slow paths only. */
+export interface PoolTracer {
+  /** A buffer entered the pool; `holdCount` includes it. */
+  hold?(ref: NetmemRef, holdCount: number): void;
+  /** A buffer left the pool; `releaseCount` includes it. */
+  release?(ref: NetmemRef, releaseCount: number): void;
+}
+
+/**
+ * What the parts of a pool share. Counters, cache and fragment state are arena words (see `OWN_*` of core and
+ * counters.ts); these are this thread's handles on them.
+ */
+export interface PoolState extends PoolHandle {
+  readonly host: Host;
+  readonly i32: Int32Array;
+  readonly params: ResolvedParams;
+  readonly context: Context;
+  readonly ring: PtrRing;
+  id: number;
+  /** Word offset of the owner record: count, limits, stack = alloc cache. */
+  at: number;
+  readonly countersAt: number;
+  outTag: number;
+  readonly pooledTag: number;
+  /** Buffers that the alloc cache holds, 128 / 32 / 8. */
+  readonly cacheSize: number;
+  /** Buffers per refill, 64 / 16 / 4. */
+  readonly refillCount: number;
+  readonly provider: MemoryProviderOps | null;
+  readonly debug: PoolDebug | null;
+  /** Scratch for bulk calls. */
+  readonly scratch: Int32Array;
+  /** Bits of {@link SlowBit}. */
+  slow: number;
+  /** Push limit of puts that promise direct context; the limit of other puts is `OWN_LIMIT` in the arena. */
+  directLimit: number;
+  napi: Napi | null;
+  cpuid: number;
+  /** `directRecycle` is "ownerThread". */
+  readonly byThread: boolean;
+  /** False after `disableDirectRecycling`. */
+  promote: boolean;
+  lastOffset: number;
+  lastSize: number;
+  userCount: number;
+  destroyTicks: number;
+  detachedAtMs: number;
+  warnedAtMs: number;
+  freed: boolean;
+  memId: number;
+  disconnect: (() => void) | null;
+  tracer: PoolTracer | null;
+  /** Stops listening to the context. */
+  readonly stopListening: () => void;
+  /** Counters of a pool that is gone. */
+  finalStats: PagePoolStats | null;
+  /** Pending `drained()` calls. */
+  readonly drainWaiters: Set<() => void>;
+  /** Called at the put after which nothing is outside; null while nobody waits. */
+  onDrained: (() => void) | null;
+}
+
+/** Words of the owner record's private part. */
+export const FRAG_REF = 8;
+export const FRAG_OFFSET = 9;
+export const FRAG_USERS = 10;

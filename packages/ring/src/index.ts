@@ -1,0 +1,2 @@
+export { PtrRing } from "./ptr-ring.ts";
+export type { PtrRingOptions, RingMemory } from "./ptr-ring.ts";
