@@ -1,5 +1,5 @@
 /** The port both servers listen on, for TCP and UDP. */
-export const SERVER_PORT = 7000;
+export const SERVER_PORT = 20_077;
 
 /** A TCP request starts with two 32-bit words: how many bytes follow, and how many are wanted in return. */
 export const REQUEST_HEADER_BYTES = 8;

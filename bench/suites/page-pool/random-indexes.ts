@@ -9,3 +9,16 @@ export function randomIndexes(bound: number, count: number): Int32Array {
     return (seed >>> 8) % bound;
   });
 }
+
+/** Every index below `count` once, in random order but the same in every run. */
+export function randomOrder(count: number): Int32Array {
+  const order = Int32Array.from({ length: count }, (_, i) => i);
+  const draws = randomIndexes(count, count);
+  for (let i = count - 1; i > 0; i--) {
+    const other = draws[i]! % (i + 1);
+    const held = order[i]!;
+    order[i] = order[other]!;
+    order[other] = held;
+  }
+  return order;
+}

@@ -90,7 +90,7 @@ const cases: Hostile[] = [
     code: "corrupt",
     offset: goodBytes,
     before: 1,
-    reason: /0 bytes/,
+    reason: /cannot have 0 bytes/,
   },
   {
     name: "block of 8 bytes",
@@ -98,7 +98,7 @@ const cases: Hostile[] = [
     code: "corrupt",
     offset: goodBytes,
     before: 1,
-    reason: /8 bytes/,
+    reason: /cannot have 8 bytes/,
   },
   {
     name: "block length no multiple of 4",
@@ -106,7 +106,7 @@ const cases: Hostile[] = [
     code: "corrupt",
     offset: goodBytes,
     before: 1,
-    reason: /15 bytes/,
+    reason: /cannot have 15 bytes/,
   },
   {
     name: "block of 4 GiB",
@@ -302,6 +302,8 @@ describe("hostile and broken files", () => {
     }
     const fits = start().packet(0, 0, 0, 180, 180, data(180));
     expect(readStreamed(fits.bytes, [64], { maxBlockBytes: 212 }).packets.length).toBe(1);
+    expect(readStreamed(pcapBytes([record(84, 84)]), [9], { maxBlockBytes: 100 }).packets.length).toBe(1);
+    expect(failureOf(pcapBytes([record(85, 85)]), [9], 100).reason).toMatch("a record of 101 bytes");
     expect(() => new CaptureReader({ maxBlockBytes: 63 })).toThrow(CaptureErrorCode.misuse);
     expect(() => new CaptureReader({ maxBlockBytes: 2 ** 30 + 1 })).toThrow(CaptureErrorCode.misuse);
   });

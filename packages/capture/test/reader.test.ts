@@ -40,6 +40,14 @@ describe("pcapng blocks", () => {
     expect(reader.skippedBlockCount).toBe(3);
   });
 
+  test("skips blocks without a body, also where they cross chunks", () => {
+    const file = new BlockBytes().section().iface(1, 0).block(99, data(0)).block(98, data(0));
+    file.packet(0, 0, 0, 1, 1, data(1));
+    for (let chunkBytes = 1; chunkBytes <= 13; chunkBytes++) {
+      expect(readStreamed(file.bytes, [chunkBytes]).packets).toEqual(readWholeFile(file.bytes));
+    }
+  });
+
   test("starts each section anew: its byte order, its interfaces", () => {
     const first = new BlockBytes(true).section().iface(1, 0).iface(228, 0).packet(1, 0, 1, 1, 1, data(1));
     const second = new BlockBytes(false).section().iface(229, 0).packet(0, 0, 2, 2, 2, data(2));

@@ -40,7 +40,9 @@ function cutTime(packet: Given, resolution: number): bigint {
 }
 
 function expectSame(packets: WholePacket[], expected: Omit<WholePacket, "fileOffsetBytes">[]): void {
-  expect(packets).toEqual(expected.map((packet, idx) => ({ ...packet, fileOffsetBytes: packets[idx]?.fileOffsetBytes })));
+  expect(packets).toEqual(
+    expected.map((packet, idx) => ({ ...packet, fileOffsetBytes: packets[idx]?.fileOffsetBytes })),
+  );
 }
 
 test("pcap: what is written is what both readers read, in every byte order, resolution and chunking", () => {

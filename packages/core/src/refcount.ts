@@ -111,7 +111,7 @@ export function makePlain(host: Host, ref: NetmemRef): void {
   const i32 = host.i32;
   const idx = (ref >>> 1) & IDX_MASK;
   const info = i32[host.infoAt + idx]!;
-  const exclusive = i32[host.pageRefAt + idx]! === 0 && (info & UNUSUAL_MASK) === 0;
+  const exclusive = i32[host.pageRefAt + idx] === 0 && (info & UNUSUAL_MASK) === 0;
   i32[host.ppRefAt + idx] = 0;
   i32[idx] = PLAIN_OUT | (exclusive ? 0 : SHARED) | (ref >>> GEN_SHIFT);
 }

@@ -77,7 +77,7 @@ export class Buddy {
     let order = startOrder;
     while (order < MAX_ORDER) {
       const buddy = idx ^ (1 << order);
-      if (buddy < this.firstIdx || buddy + (1 << order) > this.endIdx) break;
+      if (buddy + (1 << order) > this.endIdx) break;
       if ((i32[this.infoAt + buddy]! & (BUDDY | ORDER_MASK)) !== (BUDDY | order)) break;
       this.unlink(buddy, order);
       idx &= ~(1 << order);
@@ -106,7 +106,6 @@ export class Buddy {
     if (next !== 0) i32[this.prevAt + next] = prev;
     if (prev !== 0) i32[this.linkAt + prev] = next;
     else i32[this.at + HEADS + order] = next;
-    i32[this.linkAt + idx] = 0;
     i32[this.prevAt + idx] = 0;
     i32[this.infoAt + idx] = 0;
     i32[this.at + COUNTS + order] = i32[this.at + COUNTS + order]! - 1;

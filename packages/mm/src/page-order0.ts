@@ -259,7 +259,7 @@ export class PageOrder0 implements PageAllocator, MemOwner {
   private checkFreeable(ref: PageRef, meta: number): void {
     const { host, i32 } = this;
     const idx = (ref >>> 1) & IDX_MASK;
-    const isLive = (meta & LIVE_MASK) === (OUT | (ref >>> GEN_SHIFT));
+    const isLive = ref > 0 && (meta & LIVE_MASK) === (OUT | (ref >>> GEN_SHIFT));
     if (!isLive || !host.isPlainOwner(meta >>> META_OWNER_SHIFT)) failReturn(host, ref, OWNER_ORDER0);
     const holders = i32[host.pageRefAt + idx]! + i32[host.ppRefAt + idx]! + 1;
     if (holders > 1) failShared(ref, holders);

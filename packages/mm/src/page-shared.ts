@@ -5,7 +5,6 @@ import {
   type MemOwner,
   MemType,
   META_GEN_MASK,
-  META_SHARED,
   NetmemState,
   type NetmemRef,
   OWNER_SHARED,
@@ -36,7 +35,7 @@ export class PageShared implements MemOwner {
     const page = this.host.pages.allocPages(0);
     if (page === 0) return 0;
     const idx = idxOf(page);
-    this.host.i32[idx] = ownerTag(OWNER_SHARED, NetmemState.Out) | META_SHARED | (this.host.i32[idx]! & META_GEN_MASK);
+    this.host.i32[idx] = ownerTag(OWNER_SHARED, NetmemState.Out) | (this.host.i32[idx]! & META_GEN_MASK);
     return page;
   }
 

@@ -1,4 +1,4 @@
-import { idxOf, MAX_ORDER, type PageRef } from "@netmem/core";
+import { idxOf, INFO_BUDDY, MAX_ORDER, OWNER_WORDS, type PageRef } from "@netmem/core";
 import { expect, test } from "vitest";
 import { audit, blockCounts, createTestHost } from "./test-host.ts";
 
@@ -77,6 +77,17 @@ test("an arena that is no multiple of 4 MiB loses no page at its end", () => {
   expect(new Set(refs).size).toBe(refs.length);
   subject.pages.freeBulk(refs, refs.length);
   subject.pages.drainList();
+  audit(subject, new Map());
+});
+
+test("what lies behind the table is not taken for the last block's buddy", () => {
+  const subject = createTestHost({ arenaBytes: 5 * 2 ** 20 + 65536, maxNetmems: 1296 });
+  const { host, pages } = subject;
+  host.i32.fill(INFO_BUDDY | 4, host.ownersAt, host.ownersAt + OWNER_WORDS);
+  const blocks: PageRef[] = [];
+  for (let ref = pages.allocPages(4); ref !== 0; ref = pages.allocPages(4)) blocks.push(ref);
+  expect(Math.max(...blocks.map((ref) => idxOf(ref)))).toBe(1296 - 16);
+  for (const ref of blocks) pages.freePage(ref);
   audit(subject, new Map());
 });
 

@@ -21,28 +21,37 @@ interface Holding {
   holders: number;
 }
 
-type Command =
-  | { readonly kind: "alloc"; readonly order: number }
-  | { readonly kind: "allocBulk" | "freeBulk" | "returnBulk"; readonly n: number }
-  | { readonly kind: "free" | "return" | "put" | "get" | "ref" | "misuse"; readonly pick: number }
-  | { readonly kind: "allocShared" | "drainList" };
+type Bulk = "allocBulk" | "freeBulk" | "returnBulk";
+type Touch = "free" | "return" | "put" | "get" | "ref";
+
+interface Command {
+  readonly kind: "alloc" | "allocShared" | "drainList" | "misuse" | Bulk | Touch;
+  /** Order, number of pages, or which of the pages that are out. */
+  readonly n: number;
+}
 
 const pick = fc.nat(10_000);
-const order = fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.integer({ min: 0, max: 10 }) });
+const order = fc.oneof(
+  { weight: 3, arbitrary: fc.constant(0) },
+  { weight: 2, arbitrary: fc.integer({ min: 0, max: 10 }) },
+);
 const bulk = fc.integer({ min: 0, max: 150 });
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ kind: fc.constant("alloc" as const), order }) },
+  { weight: 8, arbitrary: fc.record({ kind: fc.constant("alloc" as const), n: order }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("allocBulk" as const), n: bulk }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom("freeBulk" as const, "returnBulk" as const), n: bulk }) },
   {
     weight: 12,
     arbitrary: fc.record({
       kind: fc.constantFrom("free" as const, "return" as const, "put" as const, "get" as const, "ref" as const),
-      pick,
+      n: pick,
     }),
   },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("misuse" as const), pick }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("allocShared" as const, "drainList" as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("misuse" as const), n: pick }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constantFrom("allocShared" as const, "drainList" as const), n: fc.constant(0) }),
+  },
 );
 
 /** The allocator, and by its side the list of who holds what. */
@@ -57,14 +66,14 @@ class Pair {
     this.shared = createPageShared(this.subject.host);
   }
 
-  run(command: Command): void {
-    if (command.kind === "alloc") this.alloc(command.order);
-    else if (command.kind === "allocBulk") this.allocBulk(command.n);
-    else if (command.kind === "freeBulk" || command.kind === "returnBulk") this.freeBulk(command.kind, command.n);
-    else if (command.kind === "allocShared") this.adopt(this.shared.alloc(), 0);
-    else if (command.kind === "drainList") this.subject.pages.drainList();
-    else if (command.kind === "misuse") this.misuse(command.pick);
-    else this.touch(command.kind, command.pick);
+  run({ kind, n }: Command): void {
+    if (kind === "alloc") this.alloc(n);
+    else if (kind === "allocBulk") this.allocBulk(n);
+    else if (kind === "freeBulk" || kind === "returnBulk") this.freeBulk(kind, n);
+    else if (kind === "allocShared") this.adopt(this.shared.alloc(), 0);
+    else if (kind === "drainList") this.subject.pages.drainList();
+    else if (kind === "misuse") this.misuse(n);
+    else this.touch(kind, n);
     audit(this.subject, new Map(this.live.map(({ ref, order }) => [idxOf(ref), order])));
   }
 
@@ -102,16 +111,18 @@ class Pair {
     for (const ref of refs.subarray(0, got)) this.adopt(asPageRef(ref), 0);
   }
 
-  private freeBulk(kind: "freeBulk" | "returnBulk", n: number): void {
+  private freeBulk(kind: Bulk, n: number): void {
     const { host, pages } = this.subject;
-    const gone = this.live.filter(({ holders, order }) => holders === 1 && (order === 0 || kind === "returnBulk")).slice(0, n);
+    const gone = this.live
+      .filter(({ holders, order }) => holders === 1 && (order === 0 || kind === "returnBulk"))
+      .slice(0, n);
     const refs = Int32Array.from(gone, ({ ref }) => ref);
     if (kind === "freeBulk") pages.freeBulk(refs, refs.length);
     else returnNetmemBulk(host, refs, refs.length);
     for (const holding of gone) this.bury(holding);
   }
 
-  private touch(kind: "free" | "return" | "put" | "get" | "ref", pick: number): void {
+  private touch(kind: Touch, pick: number): void {
     const { host, pages } = this.subject;
     const holding = this.live[pick % Math.max(this.live.length, 1)];
     if (holding === undefined) return;
@@ -145,7 +156,12 @@ class Pair {
     }
     const ref = this.dead[this.dead.length - 1 - (pick % Math.min(this.dead.length, 300))];
     if (ref === undefined) return;
-    const calls = [() => pages.freePage(ref), () => returnNetmem(host, ref), () => putNetmem(host, ref), () => getNetmem(host, ref)];
+    const calls = [
+      () => pages.freePage(ref),
+      () => returnNetmem(host, ref),
+      () => putNetmem(host, ref),
+      () => getNetmem(host, ref),
+    ];
     for (const call of calls) expectRefused(host, /^ERR_NETMEM_(DOUBLE_PUT|STALE_REF)$/, call);
   }
 

@@ -320,7 +320,9 @@ test("drained references go to the buddies", () => {
 test("a host has one page allocator", () => {
   const { host } = createTestHost();
   const before = snapshot(host);
-  expect(() => createPageAllocator(host)).toThrow(expect.objectContaining({ code: "ERR_NETMEM_OWNER_TAKEN", errno: "EBUSY" }));
+  expect(() => createPageAllocator(host)).toThrow(
+    expect.objectContaining({ code: "ERR_NETMEM_OWNER_TAKEN", errno: "EBUSY" }),
+  );
   expect(snapshot(host).some((word, at) => word !== before[at])).toBe(false);
 });
 

@@ -181,6 +181,17 @@ test("compoundHead: a free page has none, even where a block used to be", () => 
   expect(compoundHead(host, asPageRef(parts[1]! + 2 * 5))).toBe(parts[1]);
 });
 
+test("compoundHead: a block is not the head of what lies behind it", () => {
+  const subject = createTestHost();
+  const blocks = Array.from({ length: 8 }, () => page(subject, 1));
+  const block = blocks.find((ref) => idxOf(ref) % 4 === 0) as PageRef;
+  const behind = blocks.find((ref) => idxOf(ref) === idxOf(block) + 2) as PageRef;
+  subject.pages.freePage(behind);
+  expect(compoundHead(subject.host, asPageRef(block + 2))).toBe(block);
+  expect(compoundHead(subject.host, asPageRef(block + 4))).toBe(0);
+  expect(compoundHead(subject.host, asPageRef(block + 6))).toBe(0);
+});
+
 test("compoundHead: the tail of a block that went home gives a stale head", () => {
   const subject = createTestHost();
   const { host } = subject;

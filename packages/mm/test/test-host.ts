@@ -27,7 +27,12 @@ export interface TestHost {
 
 /** A host of 4 MiB, the smallest there is, with a page allocator. */
 export function createTestHost(params: Partial<HostParams> = {}): TestHost {
-  const host = createHost({ arenaBytes: 4 * 2 ** 20, clock: new VirtualClock(), pageAllocator: createPageAllocator, ...params });
+  const host = createHost({
+    arenaBytes: 4 * 2 ** 20,
+    clock: new VirtualClock(),
+    pageAllocator: createPageAllocator,
+    ...params,
+  });
   return { host, pages: host.pages as PageOrder0 };
 }
 
@@ -67,15 +72,24 @@ function auditBlock(host: Host, idx: number): number {
   const size = 2 ** order;
   check(info === (INFO_BUDDY | order), `block ${idx} has stray info bits`);
   check(idx % size === 0, `block ${idx} of order ${order} is not aligned`);
-  check(idx >= layout.firstPageIdx && idx + size <= layout.pageCount, `block ${idx} of order ${order} leaves the window`);
-  const buddy = i32[host.infoAt + (idx ^ size)];
-  check(order === MAX_ORDER || buddy !== (INFO_BUDDY | order), `block ${idx} of order ${order} did not merge with its buddy`);
+  check(
+    idx >= layout.firstPageIdx && idx + size <= layout.pageCount,
+    `block ${idx} of order ${order} leaves the window`,
+  );
+  const buddy = (idx ^ size) + size > layout.pageCount ? 0 : i32[host.infoAt + (idx ^ size)];
+  check(
+    order === MAX_ORDER || buddy !== (INFO_BUDDY | order),
+    `block ${idx} of order ${order} did not merge with its buddy`,
+  );
   const next = i32[layout.linkAt + idx]!;
   check(next === 0 || i32[layout.dmaAt + next] === idx, `block ${idx}: the next one's back link is wrong`);
   check(next === 0 || i32[host.infoAt + next] === info, `block ${idx} shares a list with another order`);
   for (let page = idx; page < idx + size; page++) {
     const meta = i32[page]!;
-    check(metaState(meta) === NetmemState.Free && metaOwner(meta) === OWNER_NONE, `page ${page} of a free block is not free`);
+    check(
+      metaState(meta) === NetmemState.Free && metaOwner(meta) === OWNER_NONE,
+      `page ${page} of a free block is not free`,
+    );
   }
   return order;
 }
@@ -96,7 +110,10 @@ function auditList(host: Host): number[] {
     const idx = idxOf(ref);
     const meta = host.i32[idx]!;
     check((ref & 1) === 0 && ref > 0, `the list holds ${ref}, which is no page`);
-    check(metaState(meta) === NetmemState.Pooled && metaOwner(meta) === OWNER_ORDER0, `listed page ${idx} is not pooled`);
+    check(
+      metaState(meta) === NetmemState.Pooled && metaOwner(meta) === OWNER_ORDER0,
+      `listed page ${idx} is not pooled`,
+    );
     check((meta & META_GEN_MASK) === genOf(ref), `listed page ${idx} is not armed`);
     check(host.i32[host.infoAt + idx] === 0, `listed page ${idx} has info bits`);
     return idx;
@@ -129,10 +146,19 @@ export function audit({ host, pages }: TestHost, out: ReadonlyMap<number, number
     idx += 2 ** order;
   }
   check(owners.size === 0, `pages ${[...owners.keys()].join(", ")} lie inside other blocks`);
-  check(counts.join() === blockCounts(pages).join(), `block counters ${blockCounts(pages).join()} for ${counts.join()}`);
-  check(heads.map((list) => listLength(host, list)).join() === counts.join(), "a list does not reach all of its blocks");
+  check(
+    counts.join() === blockCounts(pages).join(),
+    `block counters ${blockCounts(pages).join()} for ${counts.join()}`,
+  );
+  check(
+    heads.map((list) => listLength(host, list)).join() === counts.join(),
+    "a list does not reach all of its blocks",
+  );
   const free = counts.reduce((sum, count, order) => sum + count * 2 ** order, 0);
-  check(pages.freePageCount() === free + listed.length, `free pages: ${pages.freePageCount()} counted, ${free + listed.length} found`);
+  check(
+    pages.freePageCount() === free + listed.length,
+    `free pages: ${pages.freePageCount()} counted, ${free + listed.length} found`,
+  );
   const outPages = [...out.values()].reduce((sum, order) => sum + 2 ** order, 0);
   check(free + listed.length + outPages === pages.totalPageCount, "free and out do not make the total");
 }

@@ -46,7 +46,7 @@ import {
   setPpRefCount,
   unrefNetmem,
 } from "@netmem/core";
-import type { PtrRing } from "@netmem/ring";
+import { type PtrRing, ptrRingProduce as ptrRingProduce_ } from "@netmem/ring";
 import { allocSlow } from "./alloc-slow.ts";
 import { FOLD } from "./counters.ts";
 import { describePool } from "./introspection.ts";
@@ -60,7 +60,7 @@ import { PagePoolFlag, type ResolvedParams } from "./params.ts";
 import { PoolDebug } from "./pool-debug.ts";
 import { FRAG_OFFSET as FRAG_OFFSET_, FRAG_REF as FRAG_REF_, FRAG_USERS as FRAG_USERS_, type PoolState, type PoolTracer, SlowBit } from "./pool-state.ts";
 import { type BulkChunk, createBulkChunk, putBulkSlow } from "./put-bulk.ts";
-import { arm, isDirect, pushCache, putRing, putSlow, putUnrefed } from "./put-slow.ts";
+import { dropRingFull, isDirect as isDirect_, pushCache, putSlow, putUnrefed } from "./put-slow.ts";
 import { releaseFromPool } from "./release.ts";
 import { applyMode, setSlow } from "./slow-mode.ts";
 import { addStats, createPagePoolStats, type PagePoolStats } from "./stats.ts";
@@ -70,6 +70,8 @@ const GEN_SHIFT = GEN_SHIFT_;
 const IDX_MASK = IDX_MASK_;
 const REF_MASK = REF_MASK_;
 const SHARED = META_SHARED;
+const ptrRingProduce = ptrRingProduce_;
+const isDirect = isDirect_;
 const LEFT = OWN_LEFT_;
 const LIMIT = OWN_LIMIT_;
 const STACK = OWN_STACK_;
@@ -92,6 +94,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
   /** @internal */ declare readonly pooledTag: number;
   /** @internal */ declare directLimit: number;
   /** @internal */ declare slow: number;
+  /** @internal */ declare readonly ringAt: number;
   /** @internal */ declare readonly ring: PtrRing;
   /** @internal */ declare readonly countersAt: number;
   /** @internal */ declare readonly byThread: boolean;
@@ -142,6 +145,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     this.pooledTag = ownerTag(home.ownerId, NetmemState.Pooled);
     this.directLimit = 0;
     this.slow = 0;
+    this.ringAt = home.ring.at;
     this.ring = home.ring;
     this.countersAt = home.countersAt;
     this.byThread = params.directRecycle === "ownerThread";
@@ -520,9 +524,10 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
   /** The buffer is exclusively held, but the push limit says no: full, not direct, or a slow mode. */
   private putUncached(ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void {
     if (this.slow !== 0) return this.putSlowly(ref, dmaSyncSize, allowDirect);
-    const next = arm(this, ref);
+    const next = ((ref + GEN_ONE) & REF_MASK) as NetmemRef;
+    this.i32[(ref >>> 1) & IDX_MASK] = this.pooledTag | (next >>> GEN_SHIFT);
     if (isDirect(this, allowDirect) && pushCache(this, next)) return;
-    putRing(this, next);
+    if (!ptrRingProduce(this.i32, this.ringAt, next)) dropRingFull(this, next);
   }
 
   /** The meta word differs: one of several holders lets go, or a mistake. */

@@ -109,7 +109,7 @@ function recycleKept(pool: PoolState, ref: NetmemRef, dmaSyncSize: number, direc
   if ((pool.slow & SlowBit.DmaSync) !== 0) syncForDevice(pool, ref, dmaSyncSize);
   const next = arm(pool, ref);
   if (direct && pushCache(pool, next)) return;
-  putRing(pool, next);
+  if (!pool.ring.produce(next)) dropRingFull(pool, next);
 }
 
 /** Pushes an armed reference into the alloc cache; false and `cache_full` when it holds its limit. */
@@ -125,9 +125,8 @@ export function pushCache(pool: PoolState, next: NetmemRef): boolean {
   return true;
 }
 
-/** Puts an armed reference into the ring, or gives the buffer back to the allocator. */
-export function putRing(pool: PoolState, next: NetmemRef): void {
-  if (pool.ring.produce(next)) return;
+/** Gives an armed reference that found the ring full back to the allocator. */
+export function dropRingFull(pool: PoolState, next: NetmemRef): void {
   bump(pool.i32, pool.countersAt + C_RING_FULL);
   releaseFromPool(pool, next);
 }

@@ -1,27 +1,31 @@
 /*
  * data path
  *
- * Owner-private pointer ring (kernel: `ptr_ring`). Slots hold non-zero integers, 0 is a free slot, so producer and
- * consumer need no common counter. Plain memory: one thread.
- *
- *  at + 0  producer        next slot to fill
- *     + 1  consumer head   next slot to read
- *     + 2  consumer tail   next slot to clear
- *     + 3  produced, + 4 consumed: free-running, their difference is the count
- *     + 16 slots
+ * Owner-private pointer ring, see ptr-ring-words.ts for its memory.
  */
 import { type ArenaHeap, checkInt } from "@netmem/core";
+import {
+  CONSUMED as CONSUMED_,
+  HEAD as HEAD_,
+  PRODUCER,
+  ptrRingProduce,
+  SIZE,
+  SLOTS,
+  TAIL as TAIL_,
+} from "./ptr-ring-words.ts";
 
-const PRODUCER = 0;
-const HEAD = 1;
-const TAIL = 2;
-const PRODUCED = 3;
-const CONSUMED = 4;
-const HEADER_WORDS = 16;
+const HEAD = HEAD_;
+const TAIL = TAIL_;
+const CONSUMED = CONSUMED_;
 
 /** Two cache lines of the kernel's 8-byte slots. */
 const BATCH = 16;
 const MAX_SIZE = 2 ** 20;
+const NEVER_FREE = -1;
+
+function wordsOf(size: number): number {
+  return SLOTS + (size === 0 ? 1 : size);
+}
 
 /** What an owner hands to {@link PtrRing}: memory to live in. */
 export interface RingMemory {
@@ -42,13 +46,14 @@ export interface PtrRingOptions {
  */
 export class PtrRing {
   // "declare": the constructor alone creates the fields, so that V8 keeps the integers as integers.
-  private declare readonly i32: Int32Array;
-  private declare readonly at: number;
-  private declare readonly slotsAt: number;
+  declare private readonly i32: Int32Array;
+  /** Word offset of the ring, for `ptrRingProduce`. */
+  declare readonly at: number;
+  declare private readonly slotsAt: number;
   /** Slots. */
   declare readonly size: number;
-  private declare readonly batch: number;
-  private declare readonly memory: RingMemory;
+  declare private readonly batch: number;
+  declare private readonly memory: RingMemory;
 
   /**
    * Takes `size` + 16 words of the arena; {@link dispose} gives them back.
@@ -57,24 +62,29 @@ export class PtrRing {
   constructor(memory: RingMemory, size: number, options: PtrRingOptions = {}) {
     checkInt("size", size, 0, MAX_SIZE);
     this.i32 = memory.i32;
-    this.at = memory.heap.allocWords(HEADER_WORDS + size);
-    this.slotsAt = this.at + HEADER_WORDS;
+    this.at = memory.heap.allocWords(wordsOf(size));
+    this.slotsAt = this.at + SLOTS;
     this.size = size | 0;
     this.batch = BATCH > size / 2 ? 1 : BATCH;
     this.memory = memory;
     const start = (options.startCount ?? 0) | 0;
-    this.i32[this.at + PRODUCED] = start;
     this.i32[this.at + CONSUMED] = start;
+    this.i32[this.at + SIZE] = this.size;
+    // A ring without slots has one that is never free, so that producing needs no check of its own.
+    if (size === 0) this.i32[this.slotsAt] = NEVER_FREE;
   }
 
   /** Entries inside. */
   get count(): number {
-    return (this.i32[this.at + PRODUCED]! - this.i32[this.at + CONSUMED]!) | 0;
+    const head = this.i32[this.at + HEAD]!;
+    const ahead = this.i32[this.at + PRODUCER]! - head;
+    if (ahead !== 0) return ahead > 0 ? ahead : ahead + this.size;
+    return this.isEmpty() ? 0 : this.size;
   }
 
   /** Entries ever produced, free-running 32 bits. */
   get produced(): number {
-    return this.i32[this.at + PRODUCED]!;
+    return (this.i32[this.at + CONSUMED]! + this.count) | 0;
   }
 
   isEmpty(): boolean {
@@ -88,13 +98,7 @@ export class PtrRing {
 
   /** Appends a non-zero 32-bit integer; false when full (kernel: `ENOSPC`) or when `value` is 0. */
   produce(value: number): boolean {
-    const i32 = this.i32;
-    const p = i32[this.at + PRODUCER]!;
-    if (this.size === 0 || (value | 0) === 0 || i32[this.slotsAt + p] !== 0) return false;
-    i32[this.slotsAt + p] = value;
-    i32[this.at + PRODUCER] = p + 1 === this.size ? 0 : p + 1;
-    i32[this.at + PRODUCED] = (i32[this.at + PRODUCED]! + 1) | 0;
-    return true;
+    return (value | 0) !== 0 && ptrRingProduce(this.i32, this.at, value);
   }
 
   /** Takes the oldest entry, 0 when empty. */
@@ -111,35 +115,35 @@ export class PtrRing {
   /** Takes up to `max` entries into `dst[dstAt...]`, oldest first and no more than `dst` has room for; returns how many. */
   consumeBatch(dst: Int32Array, dstAt: number, max: number): number {
     const i32 = this.i32;
-    if (this.size === 0) return 0;
+    const inside = this.count;
     const room = dst.length - dstAt;
-    const limit = max < room ? max : room;
-    let head = i32[this.at + HEAD]!;
-    let n = 0;
-    while (n < limit) {
-      const run = this.runLength(head, limit - n);
-      let end = head;
-      while (end < head + run && i32[this.slotsAt + end] !== 0) dst[dstAt + n++] = i32[this.slotsAt + end++]!;
-      const short = end < head + run;
-      head = this.advance(end);
-      if (short) break;
+    const wanted = max < room ? max : room;
+    const total = inside < wanted ? inside : wanted;
+    if (total <= 0) return 0;
+    for (let n = 0; n < total; ) {
+      const head = i32[this.at + HEAD]!;
+      const run = total - n < this.size - head ? total - n : this.size - head;
+      this.copyOut(head, run, dst, dstAt + n);
+      this.advance(head + run);
+      n += run;
     }
-    i32[this.at + CONSUMED] = (i32[this.at + CONSUMED]! + n) | 0;
-    return n;
+    i32[this.at + CONSUMED] = (i32[this.at + CONSUMED]! + total) | 0;
+    return total;
   }
 
-  /** Entries from slot `head` to where clearing is due, at most `max`. */
-  private runLength(head: number, max: number): number {
-    const due = this.i32[this.at + TAIL]! + this.batch;
-    const end = due < this.size ? due : this.size;
-    return end - head < max ? end - head : max;
+  private copyOut(head: number, run: number, dst: Int32Array, dstAt: number): void {
+    const i32 = this.i32;
+    const from = this.slotsAt + head;
+    if (dst === i32) i32.copyWithin(dstAt, from, from + run);
+    else for (let k = 0; k < run; k++) dst[dstAt + k] = i32[from + k]!;
   }
 
-  /** Moves the consumer head, clearing what was read when it is due. Returns the head, wrapped. */
-  private advance(head: number): number {
-    if (head === this.size || head - this.i32[this.at + TAIL]! >= this.batch) return this.clearBack(head);
-    this.i32[this.at + HEAD] = head;
-    return head;
+  /** Moves the consumer head, clearing whole batches of what was read, all of it at the end of the array. */
+  private advance(head: number): void {
+    const behind = head - this.i32[this.at + TAIL]!;
+    if (head === this.size) this.clearUpTo(head);
+    else if (behind >= this.batch) this.clearUpTo(head - (behind % this.batch));
+    this.i32[this.at + HEAD] = head === this.size ? 0 : head;
   }
 
   /**
@@ -151,7 +155,8 @@ export class PtrRing {
     this.clearConsumed();
     let n = count;
     while (n > 0 && this.size > 0) {
-      const head = (i32[this.at + HEAD]! === 0 ? this.size : i32[this.at + HEAD]!) - 1;
+      const consumer = i32[this.at + HEAD]!;
+      const head = (consumer === 0 ? this.size : consumer) - 1;
       if (i32[this.slotsAt + head] !== 0) break;
       const value = src[--n]! | 0;
       if (value === 0) continue;
@@ -186,22 +191,18 @@ export class PtrRing {
    * @throws `ERR_NETMEM_BAD_HEAP_FREE` (EINVAL) the second time.
    */
   dispose(): void {
-    this.memory.heap.freeWords(this.at, HEADER_WORDS + this.size);
+    this.memory.heap.freeWords(this.at, wordsOf(this.size));
   }
 
-  /** Zeroes what was read, newest first, so that a producer finds free slots only in one piece. Returns the new head. */
-  private clearBack(head: number): number {
+  /** Zeroes what was read, newest first as the kernel does: a producer finds room only in one piece. */
+  private clearUpTo(end: number): void {
     const i32 = this.i32;
     const tail = i32[this.at + TAIL]!;
-    for (let slot = head - 1; slot >= tail; slot--) i32[this.slotsAt + slot] = 0;
-    const wrapped = head === this.size ? 0 : head;
-    i32[this.at + HEAD] = wrapped;
-    i32[this.at + TAIL] = wrapped;
-    return wrapped;
+    for (let slot = end - 1; slot >= tail; slot--) i32[this.slotsAt + slot] = 0;
+    i32[this.at + TAIL] = end === this.size ? 0 : end;
   }
 
   private clearConsumed(): void {
-    const head = this.i32[this.at + HEAD]!;
-    if (head !== this.i32[this.at + TAIL]!) this.clearBack(head);
+    this.clearUpTo(this.i32[this.at + HEAD]!);
   }
 }

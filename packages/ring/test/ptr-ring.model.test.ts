@@ -58,7 +58,9 @@ class RingModel {
 }
 
 type Command =
-  | { readonly kind: "produce" | "consume" | "consumeBatch"; readonly n: number }
+  | { readonly kind: "produce"; readonly n: number }
+  | { readonly kind: "consume"; readonly n: number }
+  | { readonly kind: "consumeBatch"; readonly n: number }
   | { readonly kind: "unconsume"; readonly n: number; readonly fresh: boolean }
   | { readonly kind: "resize"; readonly size: number };
 
@@ -136,11 +138,16 @@ class Pair {
 test("a ring behaves as a FIFO whose fullness follows lazy clearing", () => {
   let ran = 0;
   fc.assert(
-    fc.property(size, fc.constantFrom(0, 0xfffffff0 | 0), fc.array(command, { maxLength: 120, size: "max" }), (size, start, commands) => {
-      const pair = new Pair(size, start);
-      for (const command of commands) pair.run(command);
-      ran += commands.length;
-    }),
+    fc.property(
+      size,
+      fc.constantFrom(0, 0xfffffff0 | 0),
+      fc.array(command, { maxLength: 120, size: "max" }),
+      (size, start, commands) => {
+        const pair = new Pair(size, start);
+        for (const command of commands) pair.run(command);
+        ran += commands.length;
+      },
+    ),
     { seed: 20260101, numRuns: 300 },
   );
   expect(ran).toBeGreaterThan(5000);

@@ -141,7 +141,9 @@ test("#107 resize to a larger ring keeps everything and makes room", () => {
 test("#107 a resize that cannot have its memory leaves the ring as it was", () => {
   const ring = new PtrRing(createRingMemory(2), 8);
   ring.produce(3);
-  expect(() => ring.resize(2000, never)).toThrow(expect.objectContaining({ code: "ERR_NETMEM_NO_MEMORY", errno: "ENOMEM" }));
+  expect(() => ring.resize(2000, never)).toThrow(
+    expect.objectContaining({ code: "ERR_NETMEM_NO_MEMORY", errno: "ENOMEM" }),
+  );
   expect(() => ring.resize(-1, never)).toThrow(expect.objectContaining({ code: "ERR_NETMEM_INVALID_PARAM" }));
   expect(ring.count).toBe(1);
   expect(ring.consume()).toBe(3);

@@ -1,1 +1,21 @@
-export {};
+export {
+  DESC_FLAGS,
+  DESC_HASH,
+  DESC_LENGTH,
+  DESC_OFFSET,
+  DESC_PFN,
+  DescFlag,
+  DescriptorRing,
+} from "./descriptor-ring.ts";
+export type { DescriptorRingParams } from "./descriptor-ring.ts";
+export { FlowKey, FlowKind } from "./flow-key.ts";
+export { FrameTx } from "./frame-tx.ts";
+export { Interrupt } from "./interrupt.ts";
+export { NicQueue } from "./nic-queue.ts";
+export type { NicQueueParams } from "./nic-queue.ts";
+export { Rss, RSS_TABLE_SIZE } from "./rss.ts";
+export { SimNic } from "./sim-nic.ts";
+export type { SimNicParams, SimNicStats } from "./sim-nic.ts";
+export { RSS_DEFAULT_KEY, Toeplitz } from "./toeplitz.ts";
+export { connectCable } from "./wire.ts";
+export type { WireSink } from "./wire.ts";

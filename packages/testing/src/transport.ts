@@ -3,6 +3,8 @@ import { putU16, putU32 } from "./bytes.ts";
 /** TCP flag bits. */
 export const TcpFlag = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32 } as const;
 
+const CHECKSUM_OFFSETS = { tcp: 16, udp: 6, icmp: 2, raw: -1 } as const;
+
 /** A TCP header. */
 export interface TcpParams {
   readonly kind: "tcp";
@@ -45,16 +47,9 @@ export type TransportParams = TcpParams | UdpParams | IcmpParams | RawParams;
 
 /** The IP protocol number. */
 export function transportProtocol(params: TransportParams, overIpv6: boolean): number {
-  switch (params.kind) {
-    case "tcp":
-      return 6;
-    case "udp":
-      return 17;
-    case "icmp":
-      return overIpv6 ? 58 : 1;
-    default:
-      return params.protocol;
-  }
+  if (params.kind === "raw") return params.protocol;
+  if (params.kind === "icmp") return overIpv6 ? 58 : 1;
+  return params.kind === "tcp" ? 6 : 17;
 }
 
 /** The size of the header that {@link writeTransport} writes: 0..60 bytes. */
@@ -68,16 +63,7 @@ export function transportBytes(params: TransportParams): number {
 
 /** Where the checksum stands in the header, or -1 if it has none. */
 export function checksumOffset(params: TransportParams): number {
-  switch (params.kind) {
-    case "tcp":
-      return 16;
-    case "udp":
-      return 6;
-    case "icmp":
-      return 2;
-    default:
-      return -1;
-  }
+  return CHECKSUM_OFFSETS[params.kind];
 }
 
 /** Writes the header at `off` with a zero checksum. `payloadBytes` counts what follows. */

@@ -177,6 +177,13 @@ describe("fragmentPacket", () => {
     }
   });
 
+  test("the last fragment is the last one also where the data divides evenly", () => {
+    const whole = build({ ethernet, network: ipv4, transport, frameBytes: 14 + 20 + 2 * 1480 });
+    const fragments = fragmentPacket(whole, 1500, 1);
+    expect(fragments.map(({ length }) => length)).toEqual([1514, 1514]);
+    expect(reassemble(fragments, 14, false).length).toBe(2960);
+  });
+
   test("leaves what fits as it is, without the padding", () => {
     const small = build({ ethernet, network: ipv4, transport, payloadBytes: 4 });
     expect(fragmentPacket(small, 1500, 1)).toEqual([small.slice(0, 46)]);

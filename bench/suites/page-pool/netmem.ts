@@ -1,0 +1,157 @@
+/** The page pool's own rows: the kernel's three loops, bulk, fragments, bursts and many pools. */
+
+import { getNetmem, type Host, type NetmemRef, putNetmem } from "@netmem/core";
+import { createHost, createPagePool, type PagePool, type PagePoolParams } from "netmem";
+import { loopRow } from "../../measure.ts";
+import type { Row, ScriptRow } from "../../suite.ts";
+import { randomOrder } from "./random-indexes.ts";
+
+const ARENA_BYTES = 64 * 2 ** 20;
+const BURST = 64;
+const HELD = 1024;
+const POOLS = 64;
+const POOLS_MASK = POOLS - 1;
+
+function newHost(): Host {
+  return createHost({ arenaBytes: ARENA_BYTES });
+}
+
+/** A pool with `prefill` buffers that have been through it once. */
+function warmPool(host: Host, params: PagePoolParams, prefill: number): PagePool {
+  const pool = createPagePool(host, params);
+  const refs = new Int32Array(prefill);
+  const count = pool.allocBulk(refs, prefill);
+  for (let i = 0; i < count; i++) pool.putFullPage(refs[i]! as NetmemRef);
+  return pool;
+}
+
+function take(pool: PagePool): NetmemRef {
+  const ref = pool.allocNetmem();
+  if (ref === 0) throw new Error("the pool is exhausted");
+  return ref;
+}
+
+const direct = loopRow({
+  name: "direct",
+  setup: () => warmPool(newHost(), {}, BURST),
+  run: (pool, turns) => {
+    let sum = 0;
+    for (let i = 0; i < turns; i++) {
+      const ref = take(pool);
+      sum = (sum + ref) | 0;
+      pool.recycleDirect(ref);
+    }
+    return sum;
+  },
+});
+
+const ring = loopRow({
+  name: "ring",
+  setup: () => warmPool(newHost(), { directRecycle: "napi" }, BURST),
+  run: (pool, turns) => {
+    let sum = 0;
+    for (let i = 0; i < turns; i++) {
+      const ref = take(pool);
+      sum = (sum + ref) | 0;
+      pool.putFullPage(ref);
+    }
+    return sum;
+  },
+});
+
+/** An extra page reference at the time of the put makes every page leave the pool. */
+const slow = loopRow({
+  name: "slow",
+  setup: () => {
+    const host = newHost();
+    return { host, pool: warmPool(host, {}, BURST) };
+  },
+  run: ({ host, pool }, turns) => {
+    let sum = 0;
+    for (let i = 0; i < turns; i++) {
+      const ref = take(pool);
+      sum = (sum + ref) | 0;
+      getNetmem(host, ref);
+      pool.recycleDirect(ref);
+      putNetmem(host, ref);
+    }
+    return sum;
+  },
+});
+
+const bulk64 = loopRow({
+  name: "bulk64",
+  opsPerTurn: BURST,
+  setup: () => ({ pool: warmPool(newHost(), {}, BURST), refs: new Int32Array(BURST) }),
+  run: ({ pool, refs }, turns) => {
+    let sum = 0;
+    for (let i = 0; i < turns; i++) {
+      const count = pool.allocBulk(refs, BURST);
+      sum = (sum + refs[0]!) | 0;
+      pool.putNetmemBulk(refs, count);
+    }
+    return sum;
+  },
+});
+
+const frag = loopRow({
+  name: "frag",
+  setup: () => warmPool(newHost(), {}, BURST),
+  run: (pool, turns) => {
+    let sum = 0;
+    for (let i = 0; i < turns; i++) {
+      const ref = pool.allocFrag(256);
+      if (ref === 0) throw new Error("the pool is exhausted");
+      sum = (sum + pool.lastOffset) | 0;
+      pool.putFullPage(ref);
+    }
+    return sum;
+  },
+});
+
+/** 1024 buffers out; each turn sends 64 of them home in random order and takes 64 others. */
+const burst = loopRow({
+  name: "burst64_shuffled1024",
+  opsPerTurn: BURST,
+  setup: () => {
+    const pool = warmPool(newHost(), {}, HELD);
+    const held = new Int32Array(HELD);
+    pool.allocBulk(held, HELD);
+    return { pool, held, order: randomOrder(HELD), at: 0 };
+  },
+  run: (subject, turns) => {
+    const { pool, held, order } = subject;
+    let sum = 0;
+    for (let i = 0; i < turns; i++) {
+      const from = subject.at;
+      for (let k = 0; k < BURST; k++) pool.recycleDirect(held[order[from + k]!]! as NetmemRef);
+      for (let k = 0; k < BURST; k++) held[order[from + k]!] = take(pool);
+      sum = (sum + held[order[from]!]!) | 0;
+      subject.at = (from + BURST) & (HELD - 1);
+    }
+    return sum;
+  },
+});
+
+/** The same loop over 64 slots, filled with 64 pools or with one: the difference is what many pools cost. */
+function rotation(name: string, pools: (host: Host) => PagePool[]): ScriptRow {
+  return loopRow({
+    name,
+    setup: () => pools(newHost()),
+    run: (subject, turns) => {
+      let sum = 0;
+      for (let i = 0; i < turns; i++) {
+        const pool = subject[i & POOLS_MASK]!;
+        const ref = take(pool);
+        sum = (sum + ref) | 0;
+        pool.recycleDirect(ref);
+      }
+      return sum;
+    },
+  });
+}
+
+const pool1 = rotation("pool1", (host) => Array.from({ length: POOLS }).fill(warmPool(host, {}, BURST)) as PagePool[]);
+const pools64 = rotation("pools64", (host) => Array.from({ length: POOLS }, () => warmPool(host, {}, BURST)));
+
+export const pagePoolRows: readonly Row[] = [direct, ring, slow, bulk64, frag, burst, pool1, pools64];

@@ -1,0 +1,10 @@
+import type { Suite } from "@netmem/testing";
+import type { DriverSubject } from "./driver-subject.ts";
+import { receiveCases } from "./receive-cases.ts";
+import { transmitCases } from "./transmit-cases.ts";
+
+/**
+ * What every queue driver must do, whatever memory it uses. Register it with any runner:
+ * `runSuite(driverSuite, makeSubject, test)`.
+ */
+export const driverSuite: Suite<DriverSubject> = { name: "driver", cases: [...receiveCases, ...transmitCases] };
