@@ -39,10 +39,11 @@ export class ShiftedDma implements DmaDevice {
   readonly holes = new Set<number>();
   translations = 0;
   mapped = 0;
-  refuseMaps = false;
+  /** Mappings that it grants at a time. */
+  mapLimit = 1000;
 
   map(ref: number): number {
-    if (this.refuseMaps) return 0;
+    if (this.mapped === this.mapLimit) return 0;
     this.mapped++;
     return ((ref >>> 1) & 0xfffff) + this.shift;
   }

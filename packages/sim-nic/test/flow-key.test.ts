@@ -71,17 +71,16 @@ describe("FlowKey", () => {
   });
 
   test("not IP, or too short for it: none", () => {
-    const arp = build({
-      ethernet: link,
-      network: {
-        kind: "arp",
-        op: 1,
-        senderMac: link.srcMac,
-        senderIp: v4.src,
-        targetMac: link.dstMac,
-        targetIp: v4.dst,
-      } as PacketSpec["network"],
-    });
+    const [ip, mac] = [ipv4Address("10.0.0.1"), link.srcMac];
+    const arpRequest = {
+      kind: "arp",
+      operation: 1,
+      senderMac: mac,
+      senderIp: ip,
+      targetMac: mac,
+      targetIp: ip,
+    } as const;
+    const arp = build({ ethernet: link, network: arpRequest });
     expect(kindOf(arp)).toBe(FlowKind.None);
     const frame = build({ ethernet: link, network: v4, transport: tcp });
     expect([13, 14, 33].map((len) => kindOf(frame.slice(0, len)))).toEqual([0, 0, 0]);
