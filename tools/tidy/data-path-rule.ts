@@ -58,7 +58,12 @@ function inFile(file: SourceFile): Finding[] {
       const scopes = enclosing(functions, index);
       if (scopes.length === 0 || isCold(file, scopes)) continue;
       const line = code.slice(0, index).split("\n").length;
-      found.push({ rule: "data-path", path: file.path, line, message: `${what}, in ${scopes.at(-1)!.name} on the data path` });
+      found.push({
+        rule: "data-path",
+        path: file.path,
+        line,
+        message: `${what}, in ${scopes.at(-1)!.name} on the data path`,
+      });
     }
   }
   return found;

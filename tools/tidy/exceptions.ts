@@ -14,7 +14,10 @@ function covers({ rule, path }: Exception, finding: Finding): boolean {
 }
 
 /** Takes out what the table excepts. An exception that nothing needs any more is a finding itself. */
-export function applyExceptions(findings: readonly Finding[], exceptions: readonly Exception[] = EXCEPTIONS): Finding[] {
+export function applyExceptions(
+  findings: readonly Finding[],
+  exceptions: readonly Exception[] = EXCEPTIONS,
+): Finding[] {
   const unused = exceptions.filter((exception) => !findings.some((finding) => covers(exception, finding)));
   const kept = findings.filter((finding) => !exceptions.some((exception) => covers(exception, finding)));
   return [

@@ -3,7 +3,8 @@ import { LAYERS, PORTABLE_LAYERS } from "./layers.ts";
 import { nameOf, readManifest, requiredBy } from "./manifest.ts";
 import type { SourceFile } from "./tree.ts";
 
-const IMPORT = /^[ \t]*(?:import|export)\b[^"';]*?\bfrom\s+"([^"]+)"|^[ \t]*import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm;
+const IMPORT =
+  /^[ \t]*(?:import|export)\b[^"';]*?\bfrom\s+"([^"]+)"|^[ \t]*import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm;
 const PACKAGE_NAME = /^(@[^/]+\/)?[^/]+/;
 
 interface Import {
@@ -34,7 +35,9 @@ export const importRule: Rule = (tree) =>
 function check(path: string, { name, line }: Import, required: ReadonlySet<string>, portable: boolean): Finding[] {
   if (name.startsWith(".")) return [];
   if (name.startsWith("node:")) {
-    return portable ? [{ rule: "no-node", path, line, message: `${name}: a package of this layer runs in browsers too` }] : [];
+    return portable
+      ? [{ rule: "no-node", path, line, message: `${name}: a package of this layer runs in browsers too` }]
+      : [];
   }
   const owner = PACKAGE_NAME.exec(name)?.[0] ?? name;
   if (required.has(owner)) return [];

@@ -60,7 +60,12 @@ export const hypeRule: Rule = (tree) => {
     lines.flatMap((text, n) => {
       const word = HYPE.exec(text)?.[0];
       if (word === undefined) return [];
-      return { rule: "hype", path: file.path, line: n + 1, message: `"${word}" says nothing: leave it out, or give the number` };
+      return {
+        rule: "hype",
+        path: file.path,
+        line: n + 1,
+        message: `"${word}" says nothing: leave it out, or give the number`,
+      };
     });
   return [
     ...tree.matching(MD).flatMap((file) => inText(file, file.lines)),
@@ -85,7 +90,8 @@ export const readmeRule: Rule = (tree) =>
     if (file === undefined) return problem("missing");
     const found: Finding[] = [];
     const lines = markdownLines(file.text);
-    if (!lines.some(({ text }) => /^\s*```(ts|js)\b/.test(text))) found.push(problem("no example (a block of ts or js)"));
+    if (!lines.some(({ text }) => /^\s*```(ts|js)\b/.test(text)))
+      found.push(problem("no example (a block of ts or js)"));
     if (!lines.some(({ text, fenced }) => !fenced && LIMITS_HEADING.test(text))) {
       found.push(problem('no section on its limits ("## What it does not do")'));
     }

@@ -36,7 +36,10 @@ function fieldProblems(dir: string, manifest: Manifest): string[] {
     [description !== undefined && description.length >= 10, "no description"],
     [license === "MIT", "license must be MIT"],
     [type === "module", "type must be module"],
-    [sideEffects === false || Array.isArray(sideEffects), "sideEffects must be false, or list the files that have some"],
+    [
+      sideEffects === false || Array.isArray(sideEffects),
+      "sideEffects must be false, or list the files that have some",
+    ],
     [files.includes("dist") && files.includes("src"), "files must have dist and src"],
     [files.includes("!**/*.tsbuildinfo"), 'files must have "!**/*.tsbuildinfo"'],
     [engines?.node === NODE_RANGE, `engines.node must be ${NODE_RANGE}`],
@@ -60,7 +63,12 @@ export const licenceRule: Rule = (tree) =>
   tree
     .packageDirs()
     .filter((dir) => tree.get(`packages/${dir}/LICENSE`)?.text !== tree.get("LICENSE")?.text)
-    .map((dir) => ({ rule: "licence", path: `packages/${dir}/LICENSE`, line: 1, message: "must be a copy of the LICENSE at the top" }));
+    .map((dir) => ({
+      rule: "licence",
+      path: `packages/${dir}/LICENSE`,
+      line: 1,
+      message: "must be a copy of the LICENSE at the top",
+    }));
 
 /** The layer of each package as in the table, its turbo tag the same, and what that layer may not have. */
 export const layerRule: Rule = (tree) =>
@@ -105,7 +113,12 @@ export const referenceRule: Rule = (tree) => {
   const missing = tree.packageDirs().filter((dir) => !built.has(`packages/${dir}`));
   return [
     ...found,
-    ...missing.map((dir) => ({ rule: "references", path: "tsconfig.json", line: 1, message: `no reference to packages/${dir}` })),
+    ...missing.map((dir) => ({
+      rule: "references",
+      path: "tsconfig.json",
+      line: 1,
+      message: `no reference to packages/${dir}`,
+    })),
   ];
 };
 

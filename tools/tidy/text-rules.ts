@@ -92,7 +92,12 @@ export const lineLengthRule: Rule = (tree) =>
   tree.matching(TS).flatMap((file) =>
     file.lines.flatMap((text, n) => {
       if (text.length <= MAX_LINE || /https?:\/\//.test(text)) return [];
-      return { rule: "line-length", path: file.path, line: n + 1, message: `${text.length} characters, at most ${MAX_LINE}` };
+      return {
+        rule: "line-length",
+        path: file.path,
+        line: n + 1,
+        message: `${text.length} characters, at most ${MAX_LINE}`,
+      };
     }),
   );
 
@@ -108,7 +113,12 @@ export const fileLengthRule: Rule = (tree) =>
 export const fileSizeRule: Rule = (tree) =>
   tree.files
     .filter(({ sizeBytes }) => sizeBytes > MAX_FILE_BYTES)
-    .map(({ path, sizeBytes }) => ({ rule: "file-size", path, line: 1, message: `${sizeBytes} bytes, at most ${MAX_FILE_BYTES}` }));
+    .map(({ path, sizeBytes }) => ({
+      rule: "file-size",
+      path,
+      line: 1,
+      message: `${sizeBytes} bytes, at most ${MAX_FILE_BYTES}`,
+    }));
 
 /** Names that say nothing, and source files that lie where nothing builds or tests them. */
 export const fileNameRule: Rule = (tree) =>
@@ -129,7 +139,16 @@ export const indexRule: Rule = (tree) =>
   tree.matching(/^packages\/[^/]+\/src\/(.*\/)?index\.ts$/).flatMap((file) => {
     const rest = file.blanked.code.replaceAll(RE_EXPORT, (text) => text.replaceAll(/[^\n]/g, " "));
     const line = rest.split("\n").findIndex((text) => text.trim() !== "");
-    return line < 0 ? [] : { rule: "index", path: file.path, line: line + 1, message: "an index.ts only re-exports, by name" };
+    return line < 0
+      ? []
+      : { rule: "index", path: file.path, line: line + 1, message: "an index.ts only re-exports, by name" };
   });
 
-export const textRules: readonly Rule[] = [patternRule, lineLengthRule, fileLengthRule, fileSizeRule, fileNameRule, indexRule];
+export const textRules: readonly Rule[] = [
+  patternRule,
+  lineLengthRule,
+  fileLengthRule,
+  fileSizeRule,
+  fileNameRule,
+  indexRule,
+];

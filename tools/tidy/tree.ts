@@ -60,9 +60,13 @@ export class Tree {
 export function loadTree(root: string): Tree {
   const args = ["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"];
   const listed = execFileSync("git", args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 26 });
-  const paths = [...new Set(listed.split("\0"))].filter((path) => path !== "" && existsSync(join(root, path))).toSorted();
+  const paths = [...new Set(listed.split("\0"))]
+    .filter((path) => path !== "" && existsSync(join(root, path)))
+    .toSorted();
   return new Tree(
-    paths.map((path) => new SourceFile(path, statSync(join(root, path)).size, () => readFileSync(join(root, path), "utf8"))),
+    paths.map(
+      (path) => new SourceFile(path, statSync(join(root, path)).size, () => readFileSync(join(root, path), "utf8")),
+    ),
   );
 }
 

@@ -104,6 +104,16 @@ test("every truncation of a valid file is an end or ERR_NETMEM_CAPTURE_TRUNCATED
   }
 });
 
+test("a file may end between blocks and nowhere inside one", () => {
+  const file = new BlockBytes().section().iface(1, 0).block(99, new Uint8Array(20)).block(98, new Uint8Array(0)).bytes;
+  const ends: number[] = [];
+  for (let length = 1; length <= file.length; length++) {
+    for (const chunkBytes of [length, 1])
+      if (outcome(file.slice(0, length), [chunkBytes]).error === "") ends.push(length);
+  }
+  expect(ends).toEqual([28, 28, 48, 48, 80, 80, 92, 92]);
+});
+
 test("random bytes after a valid start never hang or escape", () => {
   fc.assert(
     fc.property(fc.constantFrom(...seeds), fc.nat(60), fc.uint8Array({ maxLength: 400 }), (seed, keep, noise) => {

@@ -48,6 +48,21 @@ describe("pcapng blocks", () => {
     }
   });
 
+  test("a simple packet does not keep the time of the packet before", () => {
+    const file = new BlockBytes().section().iface(1, 0).packet(0, 5, 5, 1, 1, data(1)).simple(1, data(1));
+    const reader = new CaptureReader();
+    const info = new PacketInfo();
+    reader.push(file.bytes);
+    for (let nth = 0; nth < 2; nth++) reader.nextInto(new Uint8Array(4), 0, 4, info);
+    expect(info).toMatchObject({ hasTimestamp: false, tsSec: 0, tsNs: 0 });
+  });
+
+  test("reads no options behind their end", () => {
+    const file = new BlockBytes().section();
+    file.iface(1, 0, concat([file.words(0), file.option(2, utf8("not a name")), file.words(0xffff0002)]));
+    expect(readStreamed(file.bytes).reader.interfaces[0]?.name).toBe("");
+  });
+
   test("starts each section anew: its byte order, its interfaces", () => {
     const first = new BlockBytes(true).section().iface(1, 0).iface(228, 0).packet(1, 0, 1, 1, 1, data(1));
     const second = new BlockBytes(false).section().iface(229, 0).packet(0, 0, 2, 2, 2, data(2));
@@ -91,7 +106,14 @@ describe("pcapng blocks", () => {
   });
 
   test("decodes interface names, malformed ones too", () => {
-    const names = [utf8("veth0"), utf8("größe ✓ 😀"), Uint8Array.of(0x61, 0xff, 0x62), Uint8Array.of(0xc3), data(0)];
+    const names = [
+      utf8("veth0"),
+      utf8("größe ✓ 😀"),
+      Uint8Array.of(0x61, 0xff, 0x62),
+      Uint8Array.of(0xc3),
+      Uint8Array.of(0xc3, 0x28),
+      data(0),
+    ];
     for (const name of names) {
       const file = new BlockBytes().section();
       file.iface(1, 0, file.option(2, name));

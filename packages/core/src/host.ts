@@ -65,58 +65,64 @@ export interface AttachParams {
  * code; do not assign them.
  */
 export class Host {
-  readonly memory: ArenaMemory;
-  readonly i32: Int32Array;
-  /** The arena's bytes; index it with {@link offsetOf}. */
-  readonly u8: Uint8Array;
-  readonly layout: layout.ArenaLayout;
-  readonly pageShift: number;
-  readonly ppRefAt: number;
-  readonly pageRefAt: number;
-  readonly linkAt: number;
-  readonly dmaAt: number;
-  readonly infoAt: number;
-  readonly ownersAt: number;
-  /** 1 once the arena may be seen by another thread. */
-  threaded = 0;
+  // "declare": see docs/decisions/0007. Hot fields first.
+  declare readonly i32: Int32Array;
+  declare readonly ownersAt: number;
   /** 1 on a thread that attached: owner records belong to the creating thread. */
-  readonly attached: 0 | 1;
-  readonly level: CheckLevel;
-  readonly clock: Clock;
-  readonly dma: DmaDevice | null;
-  readonly context: Context = new Context();
-  readonly owners: Owners;
-  readonly areas: Areas;
-  readonly memTypes: MemTypeRegistry = new MemTypeRegistry();
-  readonly mem: MemRegistry = new MemRegistry(this.memTypes);
-  readonly providers: ProviderRegistry = new ProviderRegistry();
-  readonly pools: PoolDirectory = new PoolDirectory();
-  readonly pages: PageAllocator;
-  readonly heap: ArenaHeap;
-  private readonly onWarning: ((warning: NetmemWarning) => void) | null;
+  declare readonly attached: 0 | 1;
+  /** 1 once the arena may be seen by another thread. */
+  declare threaded: 0 | 1;
+  declare readonly pageShift: number;
+  declare readonly ppRefAt: number;
+  declare readonly pageRefAt: number;
+  declare readonly linkAt: number;
+  declare readonly dmaAt: number;
+  declare readonly infoAt: number;
+  declare readonly context: Context;
+  /** The arena's bytes; index it with {@link offsetOf}. */
+  declare readonly u8: Uint8Array;
+  declare readonly memory: ArenaMemory;
+  declare readonly layout: layout.ArenaLayout;
+  declare readonly level: CheckLevel;
+  declare readonly clock: Clock;
+  declare readonly dma: DmaDevice | null;
+  declare readonly owners: Owners;
+  declare readonly areas: Areas;
+  declare readonly memTypes: MemTypeRegistry;
+  declare readonly mem: MemRegistry;
+  declare readonly providers: ProviderRegistry;
+  declare readonly pools: PoolDirectory;
+  declare readonly pages: PageAllocator;
+  declare readonly heap: ArenaHeap;
+  private declare readonly onWarning: ((warning: NetmemWarning) => void) | null;
 
   /** @internal Use {@link createHost} or {@link attachHost}. */
   constructor(memory: ArenaMemory, geometry: layout.ArenaGeometry, params: AttachParams, makePages: HostParams["pageAllocator"] | null) {
     const places = layout.layoutArena(geometry);
-    this.memory = memory;
     this.i32 = new Int32Array(memory.buffer);
-    this.u8 = new Uint8Array(memory.buffer);
-    this.layout = places;
+    this.ownersAt = places.ownersAt;
+    this.attached = makePages === null ? 1 : 0;
+    this.threaded = this.attached;
     this.pageShift = places.pageShift;
     this.ppRefAt = places.ppRefAt;
     this.pageRefAt = places.pageRefAt;
     this.linkAt = places.linkAt;
     this.dmaAt = places.dmaAt;
     this.infoAt = places.infoAt;
-    this.ownersAt = places.ownersAt;
+    this.context = new Context();
+    this.u8 = new Uint8Array(memory.buffer);
+    this.memory = memory;
+    this.layout = places;
     this.level = params.level ?? "checked";
     this.clock = params.clock;
     this.dma = params.dma ?? null;
     this.onWarning = params.onWarning ?? null;
-    this.attached = makePages === null ? 1 : 0;
     this.owners = new Owners(this.i32, places, this.attached);
     this.areas = new Areas(this.i32, places, this.attached);
-    this.threaded = this.attached;
+    this.memTypes = new MemTypeRegistry();
+    this.mem = new MemRegistry(this.memTypes);
+    this.providers = new ProviderRegistry();
+    this.pools = new PoolDirectory();
     this.pages = makePages === null ? new ForeignPages() : makePages(this);
     this.heap = new ArenaHeap(this.i32, this.pages, places.pageShift);
   }

@@ -25,8 +25,8 @@ export const QueueCounter = {
   XmitErrors: 15,
   /** Buffers that the queue's allocator could not give. */
   AllocFailed: 16,
-  /** Packets with more pieces than a packet can have. */
-  RxOversize: 17,
+  /** Packets with more pieces than a packet can have, or without data for a hardware error. */
+  RxBroken: 17,
 } as const;
 
 const COUNTER_WORDS = 32;
@@ -47,7 +47,7 @@ export interface QueueStats {
   readonly frameErrors: number;
   readonly xmitErrors: number;
   readonly allocFailed: number;
-  readonly rxOversize: number;
+  readonly rxBroken: number;
 }
 
 export class QueueCounters {
@@ -100,7 +100,7 @@ export class QueueCounters {
       frameErrors: this.get(QueueCounter.FrameErrors),
       xmitErrors: this.get(QueueCounter.XmitErrors),
       allocFailed: this.get(QueueCounter.AllocFailed),
-      rxOversize: this.get(QueueCounter.RxOversize),
+      rxBroken: this.get(QueueCounter.RxBroken),
     };
   }
 

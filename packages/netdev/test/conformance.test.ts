@@ -17,6 +17,7 @@ function makeSubject(): DriverSubject {
     inject: (frame) => driver.receive(frame),
     takeSent: () => driver.sent.splice(0),
     pauseWire: (paused) => driver.setPaused(paused),
+    passTime: (ms) => stand.clock.advance(ms),
   };
 }
 

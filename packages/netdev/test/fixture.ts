@@ -10,12 +10,14 @@ export interface Stand {
   readonly skbs: SkbSlab;
   readonly registry: DeviceRegistry;
   readonly scheduler: NapiScheduler;
+  readonly clock: VirtualClock;
 }
 
 export function makeStand(params: NapiSchedulerParams = {}): Stand {
-  const host = createHost({ arenaBytes: 16 * 2 ** 20, clock: new VirtualClock(), pageAllocator: createPageAllocator });
+  const clock = new VirtualClock();
+  const host = createHost({ arenaBytes: 16 * 2 ** 20, clock, pageAllocator: createPageAllocator });
   const skbs = new SkbSlab(host, { skbCount: 4096 });
-  return { host, skbs, registry: new DeviceRegistry(), scheduler: new NapiScheduler(host, params) };
+  return { host, skbs, registry: new DeviceRegistry(), scheduler: new NapiScheduler(host, params), clock };
 }
 
 /** A device with `queueCount` queues of memory drivers. */

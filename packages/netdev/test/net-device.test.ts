@@ -1,7 +1,7 @@
 import type { Host } from "@netmem/core";
 import { asSkbRef, consumeSkb, DropReason, SkbView } from "@netmem/skb";
 import { beforeEach, describe, expect, test } from "vitest";
-import { DevMap, NetDevice, QueueCounters, XdpVerdict } from "../src/index.ts";
+import { DevMap, type NetDevice, QueueCounters, XdpVerdict } from "../src/index.ts";
 import { makeDevice, makeStand, type Stand } from "./fixture.ts";
 import type { MemoryDriver } from "./memory-driver.ts";
 

@@ -15,8 +15,9 @@ import {
   type PageRef,
 } from "@netmem/core";
 import { add, bump, C_EMPTY, C_FAST, C_PUSHED, C_REFILL, C_SLOW, C_SLOW_HIGH_ORDER, foldRing } from "./counters.ts";
+import type { PoolDebug } from "./pool-debug.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
-import { enterPool, mapNetmem } from "./release.ts";
+import { enterPool, mapNetmem, releaseFromPool } from "./release.ts";
 import { foldFast } from "./slow-mode.ts";
 
 const GEN_SHIFT = GEN_SHIFT_;
@@ -28,7 +29,7 @@ const PLAIN_OUT = ownerTag(OWNER_ORDER0, NetmemState.Out);
 
 /** Everything but "pop the cache": refill from the ring, then the provider or the page allocator. 0 = exhausted. */
 export function allocSlow(pool: PoolState): NetmemRef | 0 {
-  if ((pool.slow & SlowBit.Detached) !== 0) failDestroyed(pool);
+  if ((pool.slow & SlowBit.Detached) !== 0) failDestroyed(pool, "allocation");
   const i32 = pool.i32;
   const count = i32[pool.at]!;
   if (count > 0) return allocCached(pool, count);
@@ -58,9 +59,19 @@ function allocCached(pool: PoolState, count: number): NetmemRef {
 }
 
 function handOut(pool: PoolState, ref: number): NetmemRef {
+  if (pool.debug !== null) inspect(pool, pool.debug, asNetmemRef(ref));
   pool.i32[(ref >>> 1) & IDX_MASK] = pool.outTag | (ref >>> GEN_SHIFT);
-  pool.debug?.onAlloc(asNetmemRef(ref));
   return asNetmemRef(ref);
+}
+
+/** A buffer that was written while it was free goes back to where the pool got it; the next allocation gets another. */
+function inspect(pool: PoolState, debug: PoolDebug, ref: NetmemRef): void {
+  try {
+    debug.onAlloc(ref);
+  } catch (error) {
+    releaseFromPool(pool, ref);
+    throw error;
+  }
 }
 
 function allocNew(pool: PoolState): NetmemRef | 0 {
@@ -122,9 +133,10 @@ function adoptEach(pool: PoolState, got: number): number {
 
 function allocFromProvider(pool: PoolState): NetmemRef | 0 {
   const { i32, scratch } = pool;
-  const got = pool.provider!.allocNetmems(pool, scratch, pool.refillCount);
-  if (!Number.isInteger(got) || got < 0 || got > pool.refillCount) failProvider(pool, `returned ${got} buffers of at most ${pool.refillCount}`, got);
-  if (got === 0) return 0;
+  scratch.fill(0);
+  const claim = pool.provider!.allocNetmems(pool, scratch, pool.refillCount);
+  if (claim === 0) return 0;
+  const got = Number.isInteger(claim) ? Math.min(claim, pool.refillCount) : 0;
   let bad = -1;
   let n = 0;
   for (let k = 0; k < got; k++) {
@@ -136,27 +148,30 @@ function allocFromProvider(pool: PoolState): NetmemRef | 0 {
     enterPool(pool, ref);
     i32[pool.at + STACK + n++] = ref;
   }
-  const kept = bad >= 0 ? n : n - 1;
+  const isHonest = bad < 0 && got === claim && n > 0;
+  const kept = isHonest ? n - 1 : n;
   i32[pool.at] = kept;
   add(i32, pool.countersAt + C_PUSHED, kept);
-  if (bad >= 0) failProvider(pool, `returned ref 0x${scratch[bad]!.toString(16)}, which is no free buffer`, scratch[bad]!);
+  if (bad >= 0) failProvider(pool, `returned ref 0x${scratch[bad]!.toString(16)}, which is no free buffer of its own`, scratch[bad]!);
+  if (!isHonest) failProvider(pool, `returned ${claim} buffers of at most ${pool.refillCount}`, claim);
   return handOut(pool, i32[pool.at + STACK + n - 1]!);
 }
 
-/** A provider may hand over what is free, or plain pages that it holds alone. */
+/** A provider may hand over what is free and its own, or plain pages that it holds alone. */
 function isFreeForPool(pool: PoolState, ref: NetmemRef): boolean {
   const idx = (ref >>> 1) & IDX_MASK;
   if (ref <= 0 || idx < pool.host.layout.firstPageIdx || idx >= pool.host.layout.maxNetmems) return false;
   const meta = pool.i32[idx]!;
   const gen = ref >>> GEN_SHIFT;
   if (meta === (PLAIN_OUT | gen)) return true;
-  return (meta & META_STATE_MASK) === 0 && (meta & META_GEN_MASK) === gen;
+  return (meta & META_STATE_MASK) === 0 && (meta & META_GEN_MASK) === gen && pool.provider!.owns(ref);
 }
 
-function failDestroyed(pool: PoolState): never {
+/** Throws `ERR_NETMEM_POOL_DESTROYED`. */
+export function failDestroyed(pool: PoolState, what: string): never {
   throw new NetmemError({
     code: "ERR_NETMEM_POOL_DESTROYED",
-    reason: `allocation from ${pool.params.name} ${pool.id} after destroy()`,
+    reason: `${what} on ${pool.params.name} ${pool.id} after destroy()`,
     remedy: "Stop the queue before destroying its pool, or keep a reference with get().",
     param: "pool",
     value: pool.id,

@@ -24,7 +24,7 @@ function bufferBytes(pool: PoolState): number {
  */
 export function allocFragSlow(pool: FragPool, sizeBytes: number): NetmemRef | 0 {
   const max = bufferBytes(pool);
-  if (!(sizeBytes > 0 && sizeBytes <= max)) {
+  if (!(sizeBytes >= 1 && sizeBytes <= max)) {
     pool.host.warn("WARN_NETMEM_FRAG_SIZE", `fragment of ${sizeBytes} bytes asked from a pool of ${max}-byte buffers`);
     return 0;
   }
@@ -59,7 +59,7 @@ function takeNext(pool: FragPool, ref: NetmemRef, step: number, sizeBytes: numbe
 function drainFragPage(pool: FragPool, ref: NetmemRef): NetmemRef | 0 {
   const users = pool.i32[pool.at + FRAG_USERS]!;
   pool.i32[pool.at + FRAG_REF] = 0;
-  if (unrefNetmem(pool.host, ref, BIAS_MAX - users) !== 0) return 0;
+  if (dropBias(pool, ref, users) !== 0) return 0;
   if (!isRecyclable(pool, ref)) {
     releaseFromPool(pool, ref);
     return 0;
@@ -67,6 +67,15 @@ function drainFragPage(pool: FragPool, ref: NetmemRef): NetmemRef | 0 {
   if ((pool.slow & SlowBit.DmaSync) !== 0) syncForDevice(pool, ref, -1);
   bump(pool.i32, pool.countersAt + C_FAST);
   return nextGeneration(pool, ref);
+}
+
+/** Drops what the pool holds of its fragment page; returns how many pieces are out, -1 when too many came back. */
+function dropBias(pool: PoolState, ref: NetmemRef, users: number): number {
+  const left = unrefNetmem(pool.host, ref, BIAS_MAX - users);
+  if (left < 0) {
+    pool.host.warn("WARN_NETMEM_FRAG_OVERPUT", `${pool.params.name} ${pool.id}: a fragment of page 0x${ref.toString(16)} was returned twice`);
+  }
+  return left;
 }
 
 /** A page that starts over gets a new generation, so that references to its old pieces are stale. */
@@ -83,7 +92,7 @@ export function freeFragPage(pool: PoolState): void {
   if (ref === 0) return;
   const users = pool.i32[pool.at + FRAG_USERS]!;
   pool.i32[pool.at + FRAG_REF] = 0;
-  if (unrefNetmem(pool.host, ref, BIAS_MAX - users) === 0) releaseFromPool(pool, ref);
+  if (dropBias(pool, ref, users) === 0) releaseFromPool(pool, ref);
 }
 
 /**

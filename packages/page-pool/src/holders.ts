@@ -5,6 +5,8 @@ import type { PoolState } from "./pool-state.ts";
 export function outsideRefs(pool: PoolState, max: number): NetmemRef[] {
   const { i32, host } = pool;
   const refs: NetmemRef[] = [];
+  // The owner record of a pool that is gone may be another's by now.
+  if (pool.freed) return refs;
   for (let idx = host.layout.firstPageIdx; idx < host.layout.maxNetmems && refs.length < max; idx++) {
     const meta = i32[idx]!;
     if (meta >>> META_OWNER_SHIFT !== pool.ownerId || (meta & META_STATE_MASK) !== META_OUT) continue;

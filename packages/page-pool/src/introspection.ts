@@ -33,7 +33,7 @@ export function describePool(pool: PoolState): PagePoolRecord {
     ...(pool.napi !== null && pool.napi.id > 0 ? { napiId: pool.napi.id } : {}),
     inflight,
     inflightMem: inflight * 2 ** (pool.host.pageShift + pool.order),
-    ...(pool.destroyTicks > 0 ? { detachTime: Math.floor(pool.detachedAtMs / 1000) } : {}),
+    ...(pool.detachedAtMs >= 0 ? { detachTime: Math.floor(pool.detachedAtMs / 1000) } : {}),
     ...(info === undefined ? {} : { info }),
   };
 }

@@ -39,11 +39,12 @@ function checkPooled(pool: PoolState, value: number, seen: Set<number>): void {
 
 /**
  * Checks the pool against the netmem table: the in-flight equation (I1), every buffer in cache and ring (I2, I3), bounds
- * (I6). Time proportional to the table; the `proof` level runs it after every operation.
+ * (I6). Time proportional to the table; the `proof` level runs it after every operation. A pool that is gone passes.
  *
  * @throws `ERR_NETMEM_INVARIANT`
  */
 export function checkPoolInvariants(pool: PoolState): void {
+  if (pool.freed) return;
   const { i32, at } = pool;
   const cache = i32[at]!;
   const ring = pool.ring.count;

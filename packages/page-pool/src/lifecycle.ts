@@ -1,6 +1,7 @@
 import {
   type AbortSignalLike,
   asNetmemRef,
+  checkInt,
   type Host,
   type MemOwner,
   META_OWNER_SHIFT,
@@ -45,7 +46,6 @@ export function destroyPool(pool: PoolState): boolean {
   pool.cpuid = -1;
   pool.promote = false;
   setSlow(pool, SlowBit.Detached, true);
-  pool.debug?.flush();
   freeFragPage(pool);
   if (tryRelease(pool)) return true;
   pool.detachedAtMs = pool.host.clock.nowMs();
@@ -87,6 +87,7 @@ function scrub(pool: PoolState): void {
     if (pool.dmaMap) unmapAll(pool);
   }
   pool.destroyTicks++;
+  pool.debug?.flush();
   for (let ref = pool.ring.consume(); ref !== 0; ref = pool.ring.consume()) {
     const page = asNetmemRef(ref);
     if ((ref & 1) === 0 && pageRefCount(pool.host, page) !== 1) {
@@ -96,9 +97,13 @@ function scrub(pool: PoolState): void {
   }
 }
 
-/** Buffers outside lose their mapping now, so that a device may go away before its last buffer comes home. */
+/**
+ * Buffers outside lose their mapping now, so that a device may go away before its last buffer comes home. What a
+ * provider mapped stays: only it knows how many buffers a mapping covers.
+ */
 function unmapAll(pool: PoolState): void {
   setSlow(pool, SlowBit.DmaSync, false);
+  if (pool.provider !== null) return;
   const { layout } = pool.host;
   const owned = pool.outTag >>> META_OWNER_SHIFT;
   for (let idx = layout.firstPageIdx; idx < layout.pageCount; idx++) {
@@ -156,13 +161,14 @@ function leaveHome(pool: PoolState): void {
   pool.outTag = -1;
 }
 
-function drainError(pool: PoolState, code: string, why: string): NetmemError {
+function drainError(pool: PoolState, code: string, why: string, cause?: unknown): NetmemError {
   return new NetmemError({
     code,
     reason: `${why}: ${outsideCount(pool)} buffers of ${pool.params.name} ${pool.id} are outside: ${holdersOf(pool, 8).join(", ")}`,
     remedy: "Return them; the pool stays listed until then.",
     param: "pool",
     value: pool.id,
+    cause,
   });
 }
 
@@ -176,7 +182,9 @@ export function drained(pool: PoolState, options: DrainOptions): Promise<void> {
     if (pool.userCount === 0) tryRelease(pool);
     return Promise.resolve();
   }
-  if (options.signal?.aborted === true) return Promise.reject(drainError(pool, "ERR_NETMEM_DRAIN_ABORTED", "aborted"));
+  if (options.signal?.aborted === true) {
+    return Promise.reject(drainError(pool, "ERR_NETMEM_DRAIN_ABORTED", "aborted", options.signal.reason));
+  }
   return new Promise((resolve, reject) => new DrainWaiter(pool, options, resolve, reject).start());
 }
 
@@ -213,13 +221,14 @@ class DrainWaiter {
 
   start(): void {
     const { pool, options } = this;
+    checkInt("timeoutMs", options.timeoutMs ?? 0, 0, 2 ** 31 - 1);
     pool.drainWaiters.add(this.finish);
     watch(pool);
     options.signal?.addEventListener("abort", this.onAbort);
     if (options.timeoutMs !== undefined) this.timer = pool.host.clock.setTimer(this.onTimeout, options.timeoutMs);
   }
 
-  private readonly onAbort = (): void => this.fail("ERR_NETMEM_DRAIN_ABORTED", "aborted");
+  private readonly onAbort = (): void => this.fail("ERR_NETMEM_DRAIN_ABORTED", "aborted", this.options.signal?.reason);
 
   private readonly onTimeout = (): void =>
     this.fail("ERR_NETMEM_DRAIN_TIMEOUT", `not drained after ${String(this.options.timeoutMs)} ms`);
@@ -229,11 +238,11 @@ class DrainWaiter {
     this.resolve();
   };
 
-  private fail(code: string, why: string): void {
+  private fail(code: string, why: string, cause?: unknown): void {
     this.pool.drainWaiters.delete(this.finish);
     watch(this.pool);
     this.cleanUp();
-    this.reject(drainError(this.pool, code, why));
+    this.reject(drainError(this.pool, code, why, cause));
   }
 
   private cleanUp(): void {

@@ -14,6 +14,7 @@ import {
   compoundHead,
   type Context,
   type DmaDir,
+  failParam,
   failReturn,
   GEN_ONE as GEN_ONE_,
   GEN_SHIFT as GEN_SHIFT_,
@@ -26,6 +27,7 @@ import {
   type MemoryProviderOps,
   MemType,
   META_GEN_MASK,
+  META_OWNER_SHIFT,
   META_SHARED,
   type Napi,
   NetmemError,
@@ -40,6 +42,7 @@ import {
   type PageRef,
   ppRefCount,
   type QueueAllocator,
+  type ReadableRef,
   REF_MASK as REF_MASK_,
   refNetmem,
   type RxQueueInfo,
@@ -47,20 +50,20 @@ import {
   unrefNetmem,
 } from "@netmem/core";
 import { type PtrRing, ptrRingProduce as ptrRingProduce_ } from "@netmem/ring";
-import { allocSlow } from "./alloc-slow.ts";
+import { allocSlow, failDestroyed } from "./alloc-slow.ts";
 import { FOLD } from "./counters.ts";
 import { describePool } from "./introspection.ts";
 import { allocFragSlow, allocSized } from "./frag.ts";
 import { outsideRefs } from "./holders.ts";
 import { inflightOf } from "./inflight.ts";
 import { checkPoolInvariants } from "./invariants.ts";
-import { refillCountFor } from "./limits.ts";
+import { BIAS_MAX, refillCountFor } from "./limits.ts";
 import { claimHome, destroyPool, drained, type DrainOptions } from "./lifecycle.ts";
 import { PagePoolFlag, type ResolvedParams } from "./params.ts";
 import { PoolDebug } from "./pool-debug.ts";
 import { FRAG_OFFSET as FRAG_OFFSET_, FRAG_REF as FRAG_REF_, FRAG_USERS as FRAG_USERS_, type PoolState, type PoolTracer, SlowBit } from "./pool-state.ts";
 import { type BulkChunk, createBulkChunk, putBulkSlow } from "./put-bulk.ts";
-import { dropRingFull, isDirect as isDirect_, pushCache, putSlow, putUnrefed } from "./put-slow.ts";
+import { checkOwn, dropRingFull, isDirect as isDirect_, pushCache, putSlow, putUnrefed } from "./put-slow.ts";
 import { releaseFromPool } from "./release.ts";
 import { applyMode, setSlow } from "./slow-mode.ts";
 import { addStats, createPagePoolStats, type PagePoolStats } from "./stats.ts";
@@ -168,7 +171,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     this.cpuid = params.cpuid;
     this.userCount = 1;
     this.destroyTicks = 0;
-    this.detachedAtMs = 0;
+    this.detachedAtMs = -1;
     this.warnedAtMs = 0;
     this.freed = false;
     this.memId = 0;
@@ -238,8 +241,12 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     return failNotPage(this);
   }
 
-  /** Up to `max` buffers into `out[0..n)`; returns n. Short only when memory is. Cost: 1 ns per buffer from the cache. */
+  /**
+   * Up to `max` buffers into `out[0..n)`; returns n. Short only when memory is. Cost: 1 ns per buffer from the cache.
+   * @throws as {@link allocNetmem}, and `ERR_NETMEM_INVALID_PARAM` when `out` is too short; nothing was allocated then.
+   */
   allocBulk(out: Int32Array, max: number): number {
+    if (max > out.length) failParam("max", max, `at most out.length = ${out.length}`, "Pass a longer array.");
     const i32 = this.i32;
     const at = this.at;
     const tag = this.outTag;
@@ -248,7 +255,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
       const count = i32[at]!;
       const left = i32[at + LEFT]!;
       if (count === 0 || left < max) {
-        const ref = this.allocUnusual();
+        const ref = this.allocBulkSlow(out, n);
         if (ref === 0) break;
         out[n++] = ref;
         continue;
@@ -274,9 +281,9 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     const at = this.at;
     const ref = i32[at + FRAG_REF]!;
     const offset = i32[at + FRAG_OFFSET]!;
-    const end = offset + ((sizeBytes + 7) & ~7);
-    if (ref === 0 || end > this.bufferBytes || sizeBytes <= 0 || this.slow !== 0) return allocFragSlow(this, sizeBytes);
-    i32[at + FRAG_OFFSET] = end;
+    const fits = sizeBytes >= 1 && sizeBytes <= this.bufferBytes - offset;
+    if (ref === 0 || !fits || this.slow !== 0) return allocFragSlow(this, sizeBytes);
+    i32[at + FRAG_OFFSET] = offset + ((sizeBytes + 7) & ~7);
     i32[at + FRAG_USERS] = i32[at + FRAG_USERS]! + 1;
     this.lastOffset = offset;
     return ref as NetmemRef;
@@ -297,21 +304,20 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
   allocVa(sizeBytes: number): number {
     const ref = allocSized(this, sizeBytes);
     if (ref === 0) return 0;
-    if (this.host.isReadable(ref)) return this.host.offsetOf(ref) + this.lastOffset;
-    this.put(ref, -1, true);
-    return failNotPage(this);
+    if (!this.host.isReadable(ref)) this.put(ref, -1, true);
+    return this.host.offsetOf(ref as ReadableRef) + this.lastOffset;
   }
 
   /** Returns the piece or buffer that holds the arena byte at `offset` (`page_pool_free_va`). */
   freeVa(offset: number, allowDirect: boolean): void {
     const ref = this.liveRefAt(offset);
-    this.debug?.onFragPut(ref, offset - this.host.offsetOf(ref));
+    if (this.debug !== null) this.checkFragment(this.debug, ref, offset - this.host.offsetOf(ref));
     this.put(ref, -1, allowDirect);
   }
 
   /** Returns one fragment by its place; at the debug level a second return of the same fragment is certain to throw. */
   putFrag(ref: NetmemRef, offsetBytes: number, allowDirect: boolean): void {
-    this.debug?.onFragPut(ref, offsetBytes);
+    if (this.debug !== null) this.checkFragment(this.debug, ref, offsetBytes);
     this.put(ref, -1, allowDirect);
   }
 
@@ -327,7 +333,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     const at = this.at;
     const count = i32[at]!;
     const limit = allowDirect ? this.directLimit : i32[at + LIMIT]!;
-    if (i32[idx] !== (this.outTag | (ref >>> GEN_SHIFT))) return this.putUnusual(ref, dmaSyncSize, allowDirect);
+    if (i32[idx] !== (this.outTag | (ref >> GEN_SHIFT))) return this.putUnusual(ref, dmaSyncSize, allowDirect);
     if (count >= limit) return this.putUncached(ref, dmaSyncSize, allowDirect);
     const next = (ref + GEN_ONE) & REF_MASK;
     i32[idx] = this.pooledTag | (next >>> GEN_SHIFT);
@@ -351,7 +357,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     const idx = (ref >>> 1) & IDX_MASK;
     const at = this.at;
     const count = i32[at]!;
-    if (i32[idx] !== (this.outTag | (ref >>> GEN_SHIFT))) return this.putUnusual(ref, -1, true);
+    if (i32[idx] !== (this.outTag | (ref >> GEN_SHIFT))) return this.putUnusual(ref, -1, true);
     if (count >= this.directLimit) return this.putUncached(ref, -1, true);
     const next = (ref + GEN_ONE) & REF_MASK;
     i32[idx] = this.pooledTag | (next >>> GEN_SHIFT);
@@ -375,7 +381,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     for (; i < count && held < limit; i++) {
       const ref = refs[i]!;
       const idx = (ref >>> 1) & IDX_MASK;
-      if (i32[idx] !== (tag | (ref >>> GEN_SHIFT))) break;
+      if (i32[idx] !== (tag | (ref >> GEN_SHIFT))) break;
       const next = (ref + GEN_ONE) & REF_MASK;
       i32[idx] = this.pooledTag | (next >>> GEN_SHIFT);
       i32[at + STACK + held] = next;
@@ -395,7 +401,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
   /** Splits an exclusively held buffer into `n` references, each to be put once (`page_pool_fragment_netmem`). */
   fragmentNetmem(ref: NetmemRef, n: number): void {
     checkLive(this.host, ref);
-    if (!(n >= 1) || ppRefCount(this.host, ref) !== 1) failFragment(ref, n);
+    if (!isCount(n) || ppRefCount(this.host, ref) !== 1) failFragment(ref, n);
     setPpRefCount(this.host, ref, n);
   }
 
@@ -410,6 +416,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
    */
   unrefNetmem(ref: NetmemRef, n: number): number {
     checkLive(this.host, ref);
+    if (!isCount(n)) failFragment(ref, n);
     const left = unrefNetmem(this.host, ref, n);
     return left < 0 ? failFragment(ref, n) : left;
   }
@@ -418,9 +425,11 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     return this.params.dmaDir;
   }
 
-  /** DMA page frame number of a buffer, 0 when it is not mapped. */
+  /** DMA page frame number of a buffer, 0 when it is not mapped or not this pool's. */
   getDmaAddr(ref: NetmemRef): number {
-    return this.i32[this.host.dmaAt + ((ref >>> 1) & IDX_MASK)]!;
+    const idx = (ref >>> 1) & IDX_MASK;
+    // The page allocator keeps its links in the same column.
+    return (this.i32[idx]! ^ this.outTag) >>> META_OWNER_SHIFT === 0 ? this.i32[this.host.dmaAt + idx]! : 0;
   }
 
   /** Buffers that left the allocator: in cache, ring, fragment page and with users (`page_pool_inflight`). */
@@ -456,9 +465,10 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
 
   /**
    * Ties the pool to a NAPI (`page_pool_enable_direct_recycling`). No-op for the same one.
-   * @throws `ERR_NETMEM_NAPI_SET` when another is set.
+   * @throws `ERR_NETMEM_NAPI_SET` when another is set, `ERR_NETMEM_INVALID_PARAM` for none.
    */
   enableDirectRecycling(napi: Napi): void {
+    if ((napi as Napi | null | undefined) == null) failParam("napi", napi, "a Napi", "Pass the NAPI that polls the queue.");
     if (this.napi === napi && this.promote) return;
     if (this.napi !== null && this.napi !== napi) failNapi(this.napi, napi);
     this.napi = napi;
@@ -474,9 +484,12 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     applyMode(this);
   }
 
-  /** One more control-path user; each calls {@link destroy} once (`page_pool_get`). */
+  /**
+   * One more control-path user; each calls {@link destroy} once (`page_pool_get`).
+   * @throws `ERR_NETMEM_POOL_DESTROYED`
+   */
   get(): this {
-    this.userCount++;
+    this.addUser("get()");
     return this;
   }
 
@@ -493,12 +506,16 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     return drained(this, options);
   }
 
-  /** Called by the memory registry (`page_pool_use_xdp_mem`): one more user, and whom to tell at the end. */
+  /**
+   * Called by the memory registry (`page_pool_use_xdp_mem`): one more user, and whom to tell at the end.
+   * @throws `ERR_NETMEM_POOL_DESTROYED`
+   */
   useMem(memId: number, disconnect: () => void): void {
-    this.userCount++;
+    this.addUser("registration");
     this.memId = memId;
     this.i32[this.at + OWN_MEM_ID] = memId;
-    this.disconnect = disconnect;
+    const earlier = this.disconnect;
+    this.disconnect = earlier === null ? disconnect : () => (earlier(), disconnect());
   }
 
   /** Slow path of the return dispatch. */
@@ -513,6 +530,26 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
   async [Symbol.asyncDispose](): Promise<void> {
     this.destroy();
     await drained(this, { timeoutMs: ASYNC_DISPOSE_TIMEOUT_MS });
+  }
+
+  private addUser(what: string): void {
+    if (this.userCount === 0) failDestroyed(this, what);
+    this.userCount++;
+  }
+
+  private allocBulkSlow(out: Int32Array, count: number): NetmemRef | 0 {
+    try {
+      return this.allocUnusual();
+    } catch (error) {
+      for (let n = count - 1; n >= 0; n--) this.recycleDirect(asNetmemRef(out[n]!));
+      throw error;
+    }
+  }
+
+  /** Debug level: nothing may be noted about a fragment that cannot be returned. */
+  private checkFragment(debug: PoolDebug, ref: NetmemRef, offsetBytes: number): void {
+    checkOwn(this, ref);
+    debug.onFragPut(ref, offsetBytes);
   }
 
   private allocUnusual(): NetmemRef | 0 {
@@ -535,7 +572,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     const i32 = this.i32;
     const idx = (ref >>> 1) & IDX_MASK;
     const extraAt = this.host.ppRefAt + idx;
-    const shared = i32[idx] === (this.outTag | SHARED | (ref >>> GEN_SHIFT)) && this.slow === 0 && this.host.threaded === 0;
+    const shared = i32[idx] === (this.outTag | SHARED | (ref >> GEN_SHIFT)) && this.slow === 0 && this.host.threaded === 0;
     if (shared && i32[extraAt]! > 0) i32[extraAt] = i32[extraAt]! - 1;
     else this.putSlowly(ref, dmaSyncSize, allowDirect);
   }
@@ -551,8 +588,15 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     const page = makeRef(idx, this.i32[idx]! & META_GEN_MASK, 0);
     if ((this.i32[idx]! & ~META_GEN_MASK) >>> 9 !== 0) return page as PageRef;
     const head = compoundHead(this.host, page);
-    return head === 0 ? failReturn(this.host, asNetmemRef(page), this.ownerId) : (head as PageRef);
+    if (head === 0) failReturn(this.host, page, this.ownerId);
+    const headIdx = (head >>> 1) & IDX_MASK;
+    return makeRef(headIdx, this.i32[headIdx]! & META_GEN_MASK, 0) as PageRef;
   }
+}
+
+/** Whether `n` can be a number of references. */
+function isCount(n: number): boolean {
+  return Number.isInteger(n) && n >= 1 && n <= BIAS_MAX;
 }
 
 function failNotPage(pool: PagePool): never {

@@ -107,9 +107,21 @@ function checkKeys(params: PagePoolParams): void {
 }
 
 function checkFlags(flags: number): void {
-  if (!Number.isInteger(flags) || (flags & ~KNOWN_FLAGS) !== 0) {
+  if ((flags & KNOWN_FLAGS) !== flags) {
     failParam("flags", flags, `bits of PagePoolFlag (mask ${KNOWN_FLAGS})`, "Or together values of PagePoolFlag.");
   }
+}
+
+function checkTypes(p: PagePoolParams): void {
+  const isObject = (value: unknown, key: string): boolean => typeof value === "object" && value !== null && key in value;
+  const wants = (param: keyof PagePoolParams, ok: boolean, expected: string): void => {
+    if (p[param] !== undefined && !ok) failParam(param, p[param], expected, "Leave it out for the default.");
+  };
+  wants("name", typeof p.name === "string", "a string");
+  wants("napi", p.napi === null || isObject(p.napi, "listOwner"), "a Napi or null");
+  wants("rxq", p.rxq === null || isObject(p.rxq, "provider"), "an RxQueueInfo or null");
+  wants("initCallback", typeof p.initCallback === "function", "a function");
+  wants("debug", typeof p.debug === "boolean", "a boolean");
 }
 
 function checkDma(p: ResolvedParams): void {
@@ -145,6 +157,7 @@ export function resolveParams(host: Host, params: PagePoolParams): ResolvedParam
   checkKeys(params);
   checkFlags(params.flags ?? 0);
   checkRanges(params);
+  checkTypes(params);
   const rxq = params.rxq ?? null;
   const poolSize = params.poolSize ?? 0;
   const resolved: ResolvedParams = {

@@ -78,8 +78,7 @@ export class PoolDebug {
     let live = this.frags.get(idx);
     if (live === undefined || offset === 0) this.frags.set(idx, (live = new Map<number, number>()));
     live.set(offset, size);
-    const from = this.byteOffset(ref) + offset + size;
-    this.host.u8.fill(RED_ZONE, from, this.redZoneEnd(ref, offset, size));
+    this.fillRedZone(ref, offset, size);
   }
 
   /** Checks one fragment out. @throws `ERR_NETMEM_DOUBLE_PUT` when it is not live, `ERR_NETMEM_OVERRUN` */
@@ -125,6 +124,11 @@ export class PoolDebug {
     return this.byteOffset(ref) + Math.min(end, this.bufferBytes);
   }
 
+  private fillRedZone(ref: NetmemRef, offset: number, size: number): void {
+    const from = this.byteOffset(ref);
+    if (from >= 0) this.host.u8.fill(RED_ZONE, from + offset + size, this.redZoneEnd(ref, offset, size));
+  }
+
   private poison(ref: NetmemRef, idx: number): void {
     const from = this.byteOffset(ref);
     if (from < 0) return;
@@ -141,10 +145,13 @@ export class PoolDebug {
     }
   }
 
+  /** Reports damage once: the zone is whole afterwards, so that the fragment can be returned. */
   private checkRedZone(ref: NetmemRef, offset: number, size: number): void {
-    const end = this.redZoneEnd(ref, offset, size);
-    for (let at = this.byteOffset(ref) + offset + size; at < end; at++) {
+    const from = this.byteOffset(ref);
+    const end = from < 0 ? 0 : this.redZoneEnd(ref, offset, size);
+    for (let at = from + offset + size; at < end; at++) {
       if (this.host.u8[at] !== RED_ZONE) {
+        this.fillRedZone(ref, offset, size);
         fail("ERR_NETMEM_OVERRUN", `the fragment at offset ${offset}, ${size} bytes, was written beyond its end`, ref);
       }
     }

@@ -63,6 +63,7 @@ export interface PoolState extends PoolHandle {
   lastSize: number;
   userCount: number;
   destroyTicks: number;
+  /** When it was destroyed with buffers outside, -1 before. */
   detachedAtMs: number;
   warnedAtMs: number;
   freed: boolean;

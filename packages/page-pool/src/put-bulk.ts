@@ -15,10 +15,9 @@ import {
   unrefNetmem,
 } from "@netmem/core";
 import { bump, C_RELEASED_REFCNT, C_RING_FULL } from "./counters.ts";
-import { isDrained } from "./inflight.ts";
 import { BULK_QUEUE_SIZE } from "./limits.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
-import { arm, failHardirq, isDirect, isRecyclable, pushCache, syncForDevice } from "./put-slow.ts";
+import { afterPut, arm, failHardirq, isDirect, isRecyclable, pushCache, syncForDevice } from "./put-slow.ts";
 import { releaseFromPool } from "./release.ts";
 
 const LIVE_MASK = META_STATE_MASK | META_GEN_MASK;
@@ -29,12 +28,14 @@ interface Chunk {
   readonly ownerIds: Int32Array;
   readonly ringed: Int32Array;
   count: number;
+  /** Index of the caller's entry that is being looked at. */
+  entryIdx: number;
 }
 
 /** Scratch of {@link putBulkSlow}; one per pool, so that a call allocates nothing. */
 export function createBulkChunk(): Chunk {
   const words = (): Int32Array => new Int32Array(BULK_QUEUE_SIZE);
-  return { refs: words(), ownerIds: words(), ringed: words(), count: 0 };
+  return { refs: words(), ownerIds: words(), ringed: words(), count: 0, entryIdx: 0 };
 }
 
 export type BulkChunk = Chunk;
@@ -47,27 +48,38 @@ export function putBulkSlow(host: Host, chunk: Chunk, refs: Int32Array, from: nu
   if (host.context.hardirq) failHardirq();
   for (let start = from; start < count; start += BULK_QUEUE_SIZE) {
     const end = Math.min(start + BULK_QUEUE_SIZE, count);
-    const bad = collect(host, chunk, refs, start, end);
+    const error = collectUntilError(host, chunk, refs, start, end);
     for (let first = 0; first < chunk.count; first++) {
       if (chunk.ownerIds[first] !== 0) putRound(host, chunk, first);
     }
-    if (bad >= 0) failEntry(host, refs[bad]! as NetmemRef, bad);
+    if (error !== null) failBulkEntry(error, chunk.entryIdx);
   }
 }
 
-/** Drops one reference of each entry and keeps the survivors, armed. Returns the index of the first bad entry, -1. */
-function collect(host: Host, chunk: Chunk, refs: Int32Array, start: number, end: number): number {
+/** What {@link collect} threw, null for nothing: entries before the bad one must still go home. */
+function collectUntilError(host: Host, chunk: Chunk, refs: Int32Array, start: number, end: number): unknown {
+  try {
+    collect(host, chunk, refs, start, end);
+    return null;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** Drops one reference of each entry and keeps the survivors, armed. Throws at the first bad entry. */
+function collect(host: Host, chunk: Chunk, refs: Int32Array, start: number, end: number): void {
   chunk.count = 0;
   for (let i = start; i < end; i++) {
+    chunk.entryIdx = i;
     const ref = headOf(host, refs[i]! as NetmemRef);
     const pool = poolOf(host, ref);
-    if (pool === null) return i;
+    if (pool === null) failReturn(host, ref, 0);
     const shared = (host.i32[(ref >>> 1) & IDX_MASK]! & META_SHARED) !== 0;
     const left = shared ? unrefNetmem(host, ref, 1) : 0;
-    if (left < 0) return i;
+    if (left < 0) failReturn(host, ref, pool.ownerId);
     if (left === 0) keep(pool, chunk, ref);
+    else afterPut(pool);
   }
-  return -1;
 }
 
 function keep(pool: PoolState, chunk: Chunk, ref: NetmemRef): void {
@@ -77,7 +89,7 @@ function keep(pool: PoolState, chunk: Chunk, ref: NetmemRef): void {
     return;
   }
   const kept = pool.debug === null ? ref : pool.debug.onPut(ref);
-  if (kept === 0) return;
+  if (kept === 0) return afterPut(pool);
   if ((pool.slow & SlowBit.DmaSync) !== 0) syncForDevice(pool, kept, -1);
   chunk.refs[chunk.count++] = arm(pool, kept);
 }
@@ -115,7 +127,7 @@ function putRound(host: Host, chunk: Chunk, first: number): void {
     }
   }
   putRingBulk(pool, chunk.ringed, ringed);
-  if (pool.onDrained !== null && isDrained(pool)) pool.onDrained();
+  afterPut(pool);
 }
 
 /** `ring_full` counts once per round, however many did not fit. */
@@ -125,12 +137,4 @@ function putRingBulk(pool: PoolState, refs: Int32Array, count: number): void {
   if (n === count) return;
   bump(pool.i32, pool.countersAt + C_RING_FULL);
   for (; n < count; n++) releaseFromPool(pool, refs[n]! as NetmemRef);
-}
-
-function failEntry(host: Host, ref: NetmemRef, entryIdx: number): never {
-  try {
-    return failReturn(host, ref, 0);
-  } catch (cause) {
-    return failBulkEntry(cause, entryIdx);
-  }
 }

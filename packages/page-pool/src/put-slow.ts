@@ -96,12 +96,14 @@ function recycle(pool: PoolState, ref: NetmemRef, dmaSyncSize: number, allowDire
     releaseFromPool(pool, ref);
   } else {
     const kept = pool.debug === null ? ref : pool.debug.onPut(ref);
-    if (kept !== 0) recycleKept(pool, kept, dmaSyncSize, isDirect(pool, allowDirect));
+    // A buffer out of the quarantine is not the one that this size speaks of.
+    if (kept !== 0) recycleKept(pool, kept, kept === ref ? dmaSyncSize : -1, isDirect(pool, allowDirect));
   }
   afterPut(pool);
 }
 
-function afterPut(pool: PoolState): void {
+/** Tells those who wait for the pool to drain. Every put that may have been the last one ends here. */
+export function afterPut(pool: PoolState): void {
   if (pool.onDrained !== null && isDrained(pool)) pool.onDrained();
 }
 

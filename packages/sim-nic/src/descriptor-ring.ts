@@ -33,9 +33,13 @@ export const DescFlag = {
   Error: 2,
 } as const;
 
-const PRODUCER = 0;
-const CLEANED = 1;
-const COMPLETED = 16;
+/** Word offsets in the ring's header, for loops that keep a ring's place in locals. */
+export const RING_PRODUCER = 0;
+export const RING_CLEANED = 1;
+export const RING_COMPLETED = 16;
+const PRODUCER = RING_PRODUCER;
+const CLEANED = RING_CLEANED;
+const COMPLETED = RING_COMPLETED;
 const HEADER_WORDS = 32;
 const MIN_SIZE = 8;
 const MAX_SIZE = 16384;
@@ -54,7 +58,8 @@ export class DescriptorRing {
   readonly descsAt: number;
   private readonly host: Host;
   private readonly i32: Int32Array;
-  private readonly at: number;
+  /** Word offset of the header. */
+  readonly at: number;
 
   /** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_NO_MEMORY` (ENOMEM) */
   constructor(host: Host, params: DescriptorRingParams) {

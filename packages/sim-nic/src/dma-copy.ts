@@ -1,8 +1,9 @@
 /*
  * data path
  *
- * Copies packet bytes into the arena as the device would write them. Up to 256 bytes by words, whatever the alignment of
- * the source; above that the engine's block copies are faster.
+ * Copies packet bytes into the arena as the device would write them. Up to 256 bytes by 64-bit words where source and
+ * destination are aligned, by 32-bit words otherwise; above that the engine's block copies are faster. Optimised code
+ * copies the 64-bit words without making a bigint.
  */
 import type { Host } from "@netmem/core";
 
@@ -11,9 +12,11 @@ const MAX_WORD_COPY_BYTES = 256;
 export class DmaCopy {
   private readonly i32: Int32Array;
   private readonly u8: Uint8Array;
+  private readonly i64: BigInt64Array;
   private source: Uint8Array;
   /** Words of the buffer that the source is a part of. */
   private sourceWords: Int32Array;
+  private sourceLongs: BigInt64Array;
   /** Where the source starts in that buffer. */
   private sourceBase = 0;
 
@@ -22,6 +25,8 @@ export class DmaCopy {
     this.u8 = host.u8;
     this.source = host.u8;
     this.sourceWords = host.i32;
+    this.i64 = new BigInt64Array(host.u8.buffer);
+    this.sourceLongs = this.i64;
   }
 
   /** Makes `source` the array that {@link copy} reads. Costs nothing while it stays the same one. */
@@ -31,27 +36,37 @@ export class DmaCopy {
 
   /** Copies `lenBytes` bytes from `from` in the source to arena byte offset `to`. Exactly those bytes are written. */
   copy(to: number, from: number, lenBytes: number): void {
+    if (lenBytes > MAX_WORD_COPY_BYTES || (to & 3) !== 0) return this.copyBlock(to, from, lenBytes);
     const start = this.sourceBase + from;
-    const words = this.sourceWords;
-    if (lenBytes > MAX_WORD_COPY_BYTES || (to & 3) !== 0 || (start + lenBytes + 3) >> 2 > words.length) {
-      this.copyBlock(to, from, lenBytes);
-      return;
+    let done = 0;
+    if (((start | to) & 7) === 0) {
+      const { i64, sourceLongs } = this;
+      const d = to >> 3;
+      const w = start >> 3;
+      const count = lenBytes >> 3;
+      for (let n = 0; n < count; n++) i64[d + n] = sourceLongs[w + n]!;
+      done = count << 3;
     }
-    const i32 = this.i32;
-    const count = lenBytes >> 2;
-    const w = start >> 2;
+    if (done !== lenBytes) this.copyWords(to + done, from + done, lenBytes - done);
+  }
+
+  private copyWords(to: number, from: number, lenBytes: number): void {
+    const { i32, sourceWords } = this;
+    const start = this.sourceBase + from;
+    if ((start + lenBytes + 3) >> 2 > sourceWords.length) return this.copyBlock(to, from, lenBytes);
     const d = to >> 2;
-    if ((start & 3) === 0) for (let n = 0; n < count; n++) i32[d + n] = words[w + n]!;
+    const w = start >> 2;
+    const count = lenBytes >> 2;
+    if ((start & 3) === 0) for (let n = 0; n < count; n++) i32[d + n] = sourceWords[w + n]!;
     else this.copyShifted(d, w, count, (start & 3) << 3);
     for (let n = count << 2; n < lenBytes; n++) this.u8[to + n] = this.source[from + n]!;
   }
 
   private copyShifted(d: number, w: number, count: number, shift: number): void {
-    const i32 = this.i32;
-    const words = this.sourceWords;
-    let low = words[w]!;
+    const { i32, sourceWords } = this;
+    let low = sourceWords[w]!;
     for (let n = 0; n < count; n++) {
-      const high = words[w + n + 1]!;
+      const high = sourceWords[w + n + 1]!;
       i32[d + n] = (low >>> shift) | (high << (32 - shift));
       low = high;
     }
@@ -66,6 +81,7 @@ export class DmaCopy {
     this.source = source;
     this.sourceBase = source.byteOffset;
     const { buffer } = source;
-    this.sourceWords = buffer === this.i32.buffer ? this.i32 : new Int32Array(buffer, 0, buffer.byteLength >> 2);
+    this.sourceWords = new Int32Array(buffer, 0, buffer.byteLength >> 2);
+    this.sourceLongs = new BigInt64Array(buffer, 0, buffer.byteLength >> 3);
   }
 }

@@ -1,10 +1,12 @@
 /* data path */
 import type { DmaDevice, Host } from "@netmem/core";
 import { DescFetch } from "./desc-fetch.ts";
-import { DESC_FLAGS, DESC_HASH, DESC_LENGTH, DESC_OFFSET, DescFlag, type DescriptorRing } from "./descriptor-ring.ts";
+import { DESC_FLAGS, DESC_HASH, DESC_LENGTH, DESC_OFFSET, DescFlag, type DescriptorRing, RING_COMPLETED, RING_PRODUCER } from "./descriptor-ring.ts";
 import type { DmaCopy } from "./dma-copy.ts";
 import type { Interrupt } from "./interrupt.ts";
 
+const PRODUCER = RING_PRODUCER;
+const COMPLETED = RING_COMPLETED;
 const OFFSET = DESC_OFFSET;
 const LENGTH = DESC_LENGTH;
 const FLAGS = DESC_FLAGS;
@@ -22,6 +24,9 @@ export class RxEngine {
   /** Packets lost because an address did not translate. */
   faults = 0;
   private readonly i32: Int32Array;
+  private readonly at: number;
+  private readonly descsAt: number;
+  private readonly mask: number;
   private readonly fetch: DescFetch;
   private readonly copy: DmaCopy;
   private readonly irq: Interrupt;
@@ -29,6 +34,9 @@ export class RxEngine {
   constructor(host: Host, ring: DescriptorRing, dma: DmaDevice | null, copy: DmaCopy, irq: Interrupt) {
     this.ring = ring;
     this.i32 = host.i32;
+    this.at = ring.at;
+    this.descsAt = ring.descsAt;
+    this.mask = ring.mask;
     this.fetch = new DescFetch(host, ring, dma);
     this.copy = copy;
     this.irq = irq;
@@ -39,10 +47,10 @@ export class RxEngine {
    * interrupt is raised then too, so that a driver that had no memory tries again.
    */
   deliver(from: number, lenBytes: number, hash: number): boolean {
-    const { ring, i32 } = this;
-    const index = ring.completed;
-    if (index === ring.producer) return this.drop();
-    const d = ring.descAt(index);
+    const { i32, at } = this;
+    const index = i32[at + COMPLETED]!;
+    if (index === i32[at + PRODUCER]!) return this.drop();
+    const d = this.descsAt + ((index & this.mask) << 2);
     if (lenBytes > i32[d + LENGTH]!) return this.scatter(index, from, lenBytes, hash);
     const page = this.fetch.pageOf(index);
     if (page < 0) return this.fault(index, 1);
@@ -50,7 +58,7 @@ export class RxEngine {
     i32[d + LENGTH] = lenBytes;
     i32[d + FLAGS] = EOP;
     i32[d + HASH] = hash;
-    ring.completed = (index + 1) | 0;
+    i32[at + COMPLETED] = (index + 1) | 0;
     this.packets++;
     this.bytes += lenBytes;
     this.irq.raise();

@@ -2,6 +2,9 @@ import { asSkbRef, consumeSkb, copyBits, SkbView } from "@netmem/skb";
 import { check, checkEqual, fillPattern, findPatternMismatch } from "@netmem/testing";
 import type { DriverSubject } from "./driver-subject.ts";
 
+/** Longer than anything waits before it looks again. */
+const SETTLE_MS = 5000;
+
 /** What every case does with a subject: count pages, send patterned frames, take and verify what arrives. */
 export class BenchStand {
   readonly subject: DriverSubject;
@@ -74,6 +77,7 @@ export class BenchStand {
 
   checkHome(): void {
     const { host, skbs, device } = this.subject;
+    this.subject.passTime(SETTLE_MS);
     checkEqual(skbs.liveCount, 0, "skbs left");
     checkEqual(device.drivers[0]?.inflight(), 0, "buffers in flight after close");
     checkEqual(host.pages.freePageCount(), this.freeAtStart, "free pages after close");

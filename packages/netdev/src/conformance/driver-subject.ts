@@ -21,4 +21,6 @@ export interface DriverSubject {
   takeSent(): Uint8Array[];
   /** While paused nothing leaves the device, so that its TX queue fills up. */
   pauseWire(paused: boolean): void;
+  /** Turns the host's clock: pools that were destroyed with buffers outside look again from time to time. */
+  passTime(ms: number): void;
 }

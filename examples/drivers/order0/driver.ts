@@ -1,0 +1,166 @@
+/*
+ * data path
+ *
+ * The simplest receive buffers: a fresh page from the page allocator for each, given back like any page when its packet
+ * ends. Nothing to register, nothing to destroy; every packet pays the allocator.
+ */
+import { asPageRef, type Host, IDX_MASK as IDX_MASK_, MemType, NetmemError, returnNetmemRxNapi } from "@netmem/core";
+import { QueueCounter, type QueueDriver, type QueueDriverStats, type RxQueue } from "@netmem/netdev";
+import {
+  DESC_FLAGS,
+  DESC_HASH,
+  DESC_LENGTH,
+  DescFlag,
+  type DescriptorRing,
+  FrameTx,
+  type NicQueue,
+} from "@netmem/sim-nic";
+import { SHARED_INFO_BYTES, XdpBuff } from "@netmem/skb";
+
+const IDX_MASK = IDX_MASK_;
+const LENGTH = DESC_LENGTH;
+const FLAGS = DESC_FLAGS;
+const HASH = DESC_HASH;
+const EOP = DescFlag.Eop;
+const ERROR = DescFlag.Error;
+
+/** Room in front of every packet, for headers that a program pushes and for the frame record. */
+const HEADROOM_BYTES = 256;
+const MAX_REFILL = 64;
+
+export class Order0Driver implements QueueDriver {
+  readonly composition = "page_order0";
+  /** Packet bytes per buffer. */
+  readonly bufferBytes: number;
+  private readonly host: Host;
+  private readonly i32: Int32Array;
+  private readonly queue: RxQueue;
+  private readonly hw: NicQueue;
+  private readonly rx: DescriptorRing;
+  private readonly tx: FrameTx;
+  private readonly xdp: XdpBuff;
+  /** Page that a slot's descriptor points at. */
+  private readonly refs: Int32Array;
+  private readonly batch: Int32Array;
+  private allocated = 0;
+  private released = 0;
+
+  /** @throws `ERR_NETMEM_DMA_UNSUPPORTED` (EOPNOTSUPP) for a device that needs mappings. */
+  constructor(host: Host, queue: RxQueue, hw: NicQueue) {
+    if (hw.dma !== null) failDma(hw.dma.name);
+    this.host = host;
+    this.i32 = host.i32;
+    this.queue = queue;
+    this.hw = hw;
+    this.rx = hw.rx;
+    this.tx = new FrameTx(host, hw, queue.counters);
+    this.xdp = new XdpBuff(host, queue.info, host.pageSizeBytes);
+    this.bufferBytes = host.pageSizeBytes - HEADROOM_BYTES - SHARED_INFO_BYTES;
+    this.refs = new Int32Array(hw.rx.size);
+    this.batch = new Int32Array(Math.min(MAX_REFILL, hw.rx.size >> 2));
+  }
+
+  start(): void {
+    this.host.mem.regMemModel(this.queue.info, MemType.PageOrder0, null);
+    this.refill();
+    this.hw.enable(this.queue.napi);
+    this.hw.irq.unmask();
+  }
+
+  stop(): void {
+    const { rx, host } = this;
+    this.tx.stop();
+    for (let index = rx.cleaned; index !== rx.producer; index = (index + 1) | 0) {
+      host.pages.freePage(asPageRef(this.refs[index & rx.mask]!));
+    }
+    this.hw.disable();
+  }
+
+  poll(budget: number): number {
+    const { queue } = this;
+    this.tx.clean();
+    const work = this.receive(budget);
+    this.refill();
+    queue.burst.flush();
+    if (work < budget && queue.napi.completeDone()) this.hw.irq.unmask();
+    return work;
+  }
+
+  xdpXmit(frames: Int32Array, n: number): number {
+    return this.tx.xmit(frames, n);
+  }
+
+  /** Pages posted and frames being sent. Pages with packets belong to nobody but their packet. */
+  inflight(): number {
+    return ((this.rx.producer - this.rx.cleaned) | 0) + this.tx.pendingCount;
+  }
+
+  getStats(): QueueDriverStats {
+    return {
+      alloc: { fast: 0, refill: 0, slow: this.allocated },
+      recycle: { cached: 0, ring: 0, released: this.released },
+    };
+  }
+
+  private receive(budget: number): number {
+    const { rx, i32, refs, xdp, host } = this;
+    const { burst } = this.queue;
+    const end = rx.completed;
+    let index = rx.cleaned;
+    let work = 0;
+    let isFirst = true;
+    let isBroken = false;
+    while (index !== end && work < budget) {
+      const ref = asPageRef(refs[index & rx.mask]!);
+      const d = rx.descAt(index);
+      const len = i32[d + LENGTH]!;
+      const flags = i32[d + FLAGS]!;
+      index = (index + 1) | 0;
+      if (isFirst) {
+        xdp.prepare(ref, ((ref >>> 1) & IDX_MASK) << host.pageShift, HEADROOM_BYTES, len);
+        xdp.hash = i32[d + HASH]!;
+      } else if (!xdp.addFrag(ref, HEADROOM_BYTES, len, host.pageSizeBytes)) {
+        returnNetmemRxNapi(host, ref);
+        isBroken = true;
+      }
+      isFirst = (flags & EOP) !== 0;
+      if (!isFirst) continue;
+      work++;
+      if (isBroken || (flags & ERROR) !== 0) this.queue.counters.add(QueueCounter.RxBroken, 1);
+      else if (!burst.run(xdp)) continue;
+      isBroken = false;
+      this.released += 1 + xdp.nrFrags;
+      xdp.returnBuff();
+    }
+    rx.cleaned = index;
+    return work;
+  }
+
+  /** Posts fresh pages in batches, as far as there are any. */
+  private refill(): void {
+    const { rx, refs, batch, host } = this;
+    for (let room = rx.room; room >= batch.length; room -= batch.length) {
+      const n = host.pages.allocBulk(batch, batch.length);
+      for (let k = 0; k < n; k++) {
+        const ref = asPageRef(batch[k]!);
+        refs[rx.producer & rx.mask] = ref;
+        rx.post((ref >>> 1) & IDX_MASK, HEADROOM_BYTES, this.bufferBytes, 0);
+      }
+      this.allocated += n;
+      if (n === batch.length) continue;
+      this.queue.counters.add(QueueCounter.AllocFailed, 1);
+      return;
+    }
+  }
+}
+
+function failDma(name: string): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_DMA_UNSUPPORTED",
+    errno: "EOPNOTSUPP",
+    reason: `this driver hands out page indices and cannot map pages for ${name}`,
+    remedy: "Use the page_pool driver behind a device that translates.",
+    param: "hw.dma",
+    value: name,
+  });
+}

@@ -1,0 +1,179 @@
+/*
+ * data path
+ *
+ * Receive buffers from a page pool, one page each: dropped packets go straight back into the pool's cache, everything
+ * else comes home from wherever it ends. Packets beyond one page go on in fragments.
+ */
+import { asPageRef, type Host, IDX_MASK as IDX_MASK_, MemType } from "@netmem/core";
+import { QueueCounter, type QueueDriver, type QueueDriverStats, type RxQueue } from "@netmem/netdev";
+import { createPagePool, createPagePoolStats, type PagePool, PagePoolFlag } from "@netmem/page-pool";
+import {
+  DESC_FLAGS,
+  DESC_HASH,
+  DESC_LENGTH,
+  DescFlag,
+  type DescriptorRing,
+  FrameTx,
+  type NicQueue,
+} from "@netmem/sim-nic";
+import { SHARED_INFO_BYTES, XdpBuff } from "@netmem/skb";
+
+const IDX_MASK = IDX_MASK_;
+const LENGTH = DESC_LENGTH;
+const FLAGS = DESC_FLAGS;
+const HASH = DESC_HASH;
+const EOP = DescFlag.Eop;
+const ERROR = DescFlag.Error;
+
+/** Room in front of every packet, for headers that a program pushes and for the frame record. */
+const HEADROOM_BYTES = 256;
+const MAX_REFILL = 64;
+
+export class PagePoolDriver implements QueueDriver {
+  readonly composition = "page_pool";
+  /** Packet bytes per buffer. */
+  readonly bufferBytes: number;
+  private readonly host: Host;
+  private readonly i32: Int32Array;
+  private readonly queue: RxQueue;
+  private readonly hw: NicQueue;
+  private readonly rx: DescriptorRing;
+  private readonly tx: FrameTx;
+  private readonly xdp: XdpBuff;
+  /** Buffer that a slot's descriptor points at. */
+  private readonly refs: Int32Array;
+  private readonly batch: Int32Array;
+  private pool: PagePool | null = null;
+
+  constructor(host: Host, queue: RxQueue, hw: NicQueue) {
+    this.host = host;
+    this.i32 = host.i32;
+    this.queue = queue;
+    this.hw = hw;
+    this.rx = hw.rx;
+    this.tx = new FrameTx(host, hw, queue.counters);
+    this.xdp = new XdpBuff(host, queue.info, host.pageSizeBytes);
+    this.bufferBytes = host.pageSizeBytes - HEADROOM_BYTES - SHARED_INFO_BYTES;
+    this.refs = new Int32Array(hw.rx.size);
+    this.batch = new Int32Array(Math.min(MAX_REFILL, hw.rx.size >> 2));
+  }
+
+  start(): void {
+    const { host, queue } = this;
+    const pool = createPagePool(host, {
+      name: `${this.composition} of queue ${queue.queueIdx}`,
+      flags: this.hw.dma === null ? 0 : PagePoolFlag.DmaMap,
+      poolSize: this.rx.size,
+      napi: queue.napi,
+      rxq: queue,
+    });
+    try {
+      host.mem.regMemModel(queue.info, MemType.PagePool, pool);
+    } catch (error) {
+      pool.destroy();
+      throw error;
+    }
+    this.pool = pool;
+    this.refill(pool);
+    this.hw.enable(queue.napi);
+    this.hw.irq.unmask();
+  }
+
+  stop(): void {
+    const { rx, pool } = this;
+    if (pool === null) return;
+    this.tx.stop();
+    for (let index = rx.cleaned; index !== rx.producer; index = (index + 1) | 0) {
+      pool.putFullPage(asPageRef(this.refs[index & rx.mask]!));
+    }
+    this.hw.disable();
+    pool.destroy();
+  }
+
+  poll(budget: number): number {
+    const { pool, queue } = this;
+    if (pool === null) return 0;
+    this.tx.clean();
+    const work = this.receive(pool, budget);
+    this.refill(pool);
+    queue.burst.flush();
+    if (work < budget && queue.napi.completeDone()) this.hw.irq.unmask();
+    return work;
+  }
+
+  xdpXmit(frames: Int32Array, n: number): number {
+    return this.tx.xmit(frames, n);
+  }
+
+  inflight(): number {
+    return this.pool?.inflight() ?? 0;
+  }
+
+  getStats(): QueueDriverStats {
+    const { alloc, recycle } = this.pool?.getStats() ?? createPagePoolStats();
+    return {
+      alloc: { fast: alloc.fast, refill: alloc.refill, slow: alloc.slow + alloc.slowHighOrder },
+      recycle: { cached: recycle.cached, ring: recycle.ring, released: recycle.ringFull + recycle.releasedRefcnt },
+    };
+  }
+
+  private receive(pool: PagePool, budget: number): number {
+    const { rx, i32, refs, xdp, host } = this;
+    const { burst } = this.queue;
+    const end = rx.completed;
+    let index = rx.cleaned;
+    let work = 0;
+    let isFirst = true;
+    let isBroken = false;
+    while (index !== end && work < budget) {
+      const ref = asPageRef(refs[index & rx.mask]!);
+      const d = rx.descAt(index);
+      const len = i32[d + LENGTH]!;
+      const flags = i32[d + FLAGS]!;
+      index = (index + 1) | 0;
+      if (isFirst) {
+        xdp.prepare(ref, ((ref >>> 1) & IDX_MASK) << host.pageShift, HEADROOM_BYTES, len);
+        xdp.hash = i32[d + HASH]!;
+      } else if (!xdp.addFrag(ref, HEADROOM_BYTES, len, host.pageSizeBytes)) {
+        pool.recycleDirect(ref);
+        isBroken = true;
+      }
+      isFirst = (flags & EOP) !== 0;
+      if (!isFirst) continue;
+      work++;
+      if (isBroken || (flags & ERROR) !== 0) this.dropBroken();
+      else if (burst.run(xdp)) this.recycle(pool);
+      isBroken = false;
+    }
+    rx.cleaned = index;
+    return work;
+  }
+
+  private recycle(pool: PagePool): void {
+    const { xdp } = this;
+    if (xdp.flags === 0) pool.recycleDirect(xdp.headRef);
+    else xdp.returnBuff();
+  }
+
+  private dropBroken(): void {
+    this.queue.counters.add(QueueCounter.RxBroken, 1);
+    this.xdp.returnBuff();
+  }
+
+  /** Posts buffers in batches, as far as there are any. */
+  private refill(pool: PagePool): void {
+    const { rx, refs, batch, host, hw } = this;
+    for (let room = rx.room; room >= batch.length; room -= batch.length) {
+      const n = pool.allocBulk(batch, batch.length);
+      for (let k = 0; k < n; k++) {
+        const ref = asPageRef(batch[k]!);
+        const pfn = hw.dma === null ? host.pageIdxAt(host.offsetOf(ref)) : pool.getDmaAddr(ref);
+        refs[rx.producer & rx.mask] = ref;
+        rx.post(pfn, HEADROOM_BYTES, this.bufferBytes, 0);
+      }
+      if (n === batch.length) continue;
+      this.queue.counters.add(QueueCounter.AllocFailed, 1);
+      return;
+    }
+  }
+}

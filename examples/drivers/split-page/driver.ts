@@ -1,0 +1,226 @@
+/*
+ * data path
+ *
+ * Two receive buffers per page, counted by the page refcount: the trick of drivers from before the page pool. The driver
+ * keeps one reference on a page for as long as it uses it; each packet that gets a half takes another. When a half comes
+ * in and nobody holds the other one, that other half is posted next; otherwise the driver lets go of the page, and
+ * whoever still holds it frees it.
+ */
+import {
+  asPageRef,
+  type Host,
+  IDX_MASK as IDX_MASK_,
+  MemType,
+  NetmemError,
+  type PageRef,
+  returnNetmem,
+  returnNetmemRxNapi,
+} from "@netmem/core";
+import type { PageShared } from "@netmem/mm";
+import { QueueCounter, type QueueDriver, type QueueDriverStats, type RxQueue } from "@netmem/netdev";
+import {
+  DESC_FLAGS,
+  DESC_HASH,
+  DESC_LENGTH,
+  DescFlag,
+  type DescriptorRing,
+  FrameTx,
+  type NicQueue,
+} from "@netmem/sim-nic";
+import { SHARED_INFO_BYTES, XdpBuff } from "@netmem/skb";
+
+const IDX_MASK = IDX_MASK_;
+const LENGTH = DESC_LENGTH;
+const FLAGS = DESC_FLAGS;
+const HASH = DESC_HASH;
+const EOP = DescFlag.Eop;
+const ERROR = DescFlag.Error;
+
+/** Room in front of every packet, for headers that a program pushes and for the frame record. */
+const HEADROOM_BYTES = 256;
+const MAX_REFILL = 32;
+
+export class SplitPageDriver implements QueueDriver {
+  readonly composition = "page_shared";
+  /** Packet bytes per buffer. */
+  readonly bufferBytes: number;
+  private readonly host: Host;
+  private readonly i32: Int32Array;
+  private readonly pages: PageShared;
+  private readonly queue: RxQueue;
+  private readonly hw: NicQueue;
+  private readonly rx: DescriptorRing;
+  private readonly tx: FrameTx;
+  private readonly xdp: XdpBuff;
+  private readonly halfBytes: number;
+  /** Page of a slot's descriptor, and where in it the half starts. */
+  private readonly refs: Int32Array;
+  private readonly halves: Int32Array;
+  /** Pages with a free half, and where it starts. */
+  private readonly reuseRefs: Int32Array;
+  private readonly reuseHalves: Int32Array;
+  private reuseCount = 0;
+  private readonly refillCount: number;
+  private reused = 0;
+  private allocated = 0;
+  private released = 0;
+
+  /** @throws `ERR_NETMEM_DMA_UNSUPPORTED` (EOPNOTSUPP) for a device that needs mappings. */
+  constructor(host: Host, pages: PageShared, queue: RxQueue, hw: NicQueue) {
+    if (hw.dma !== null) failDma(hw.dma.name);
+    const size = hw.rx.size;
+    this.host = host;
+    this.i32 = host.i32;
+    this.pages = pages;
+    this.queue = queue;
+    this.hw = hw;
+    this.rx = hw.rx;
+    this.tx = new FrameTx(host, hw, queue.counters);
+    this.halfBytes = host.pageSizeBytes >> 1;
+    this.xdp = new XdpBuff(host, queue.info, this.halfBytes);
+    this.bufferBytes = this.halfBytes - HEADROOM_BYTES - SHARED_INFO_BYTES;
+    this.refs = new Int32Array(size);
+    this.halves = new Int32Array(size);
+    this.reuseRefs = new Int32Array(size);
+    this.reuseHalves = new Int32Array(size);
+    this.refillCount = Math.min(MAX_REFILL, size >> 2);
+  }
+
+  start(): void {
+    this.host.mem.regMemModel(this.queue.info, MemType.PageShared, null);
+    this.refill();
+    this.hw.enable(this.queue.napi);
+    this.hw.irq.unmask();
+  }
+
+  stop(): void {
+    const { rx, host } = this;
+    this.tx.stop();
+    for (let index = rx.cleaned; index !== rx.producer; index = (index + 1) | 0) {
+      returnNetmem(host, asPageRef(this.refs[index & rx.mask]!));
+    }
+    while (this.reuseCount > 0) returnNetmem(host, asPageRef(this.reuseRefs[--this.reuseCount]!));
+    this.hw.disable();
+  }
+
+  poll(budget: number): number {
+    const { queue } = this;
+    this.tx.clean();
+    const work = this.receive(budget);
+    this.refill();
+    queue.burst.flush();
+    if (work < budget && queue.napi.completeDone()) this.hw.irq.unmask();
+    return work;
+  }
+
+  xdpXmit(frames: Int32Array, n: number): number {
+    return this.tx.xmit(frames, n);
+  }
+
+  /** Pages that the driver holds and frames being sent. A page that it let go of belongs to its packets. */
+  inflight(): number {
+    return ((this.rx.producer - this.rx.cleaned) | 0) + this.reuseCount + this.tx.pendingCount;
+  }
+
+  getStats(): QueueDriverStats {
+    return {
+      alloc: { fast: this.reused, refill: 0, slow: this.allocated },
+      recycle: { cached: this.reused + this.reuseCount, ring: 0, released: this.released },
+    };
+  }
+
+  private receive(budget: number): number {
+    const { rx, i32, refs, halves, xdp, host } = this;
+    const { burst } = this.queue;
+    const end = rx.completed;
+    let index = rx.cleaned;
+    let work = 0;
+    let isFirst = true;
+    let isBroken = false;
+    while (index !== end && work < budget) {
+      const slot = index & rx.mask;
+      const ref = asPageRef(refs[slot]!);
+      const half = halves[slot]!;
+      const d = rx.descAt(index);
+      const len = i32[d + LENGTH]!;
+      const flags = i32[d + FLAGS]!;
+      index = (index + 1) | 0;
+      this.pages.share(ref);
+      if (isFirst) {
+        xdp.prepare(ref, (((ref >>> 1) & IDX_MASK) << host.pageShift) + half, HEADROOM_BYTES, len);
+        xdp.hash = i32[d + HASH]!;
+      } else if (!xdp.addFrag(ref, half + HEADROOM_BYTES, len, this.halfBytes)) {
+        returnNetmemRxNapi(host, ref);
+        isBroken = true;
+      }
+      this.keepOrRelease(ref, half);
+      isFirst = (flags & EOP) !== 0;
+      if (!isFirst) continue;
+      work++;
+      if (isBroken || (flags & ERROR) !== 0) this.queue.counters.add(QueueCounter.RxBroken, 1);
+      else if (!burst.run(xdp)) continue;
+      isBroken = false;
+      xdp.returnBuff();
+    }
+    rx.cleaned = index;
+    return work;
+  }
+
+  /** The other half is free when only the driver and the packet at hand hold the page. */
+  private keepOrRelease(ref: PageRef, half: number): void {
+    if (this.pages.holders(ref) > 2) {
+      this.released++;
+      returnNetmemRxNapi(this.host, ref);
+      return;
+    }
+    this.reuseRefs[this.reuseCount] = ref;
+    this.reuseHalves[this.reuseCount] = half ^ this.halfBytes;
+    this.reuseCount++;
+  }
+
+  /** Posts free halves, then fresh pages, in batches, as far as there are any. */
+  private refill(): void {
+    for (let room = this.rx.room; room >= this.refillCount; room -= this.refillCount) {
+      for (let n = 0; n < this.refillCount; n++) {
+        if (this.postReused() || this.postFresh()) continue;
+        this.queue.counters.add(QueueCounter.AllocFailed, 1);
+        return;
+      }
+    }
+  }
+
+  private postReused(): boolean {
+    if (this.reuseCount === 0) return false;
+    this.reuseCount--;
+    this.reused++;
+    this.post(asPageRef(this.reuseRefs[this.reuseCount]!), this.reuseHalves[this.reuseCount]!);
+    return true;
+  }
+
+  private postFresh(): boolean {
+    const ref = this.pages.alloc();
+    if (ref === 0) return false;
+    this.allocated++;
+    this.post(ref, 0);
+    return true;
+  }
+
+  private post(ref: PageRef, half: number): void {
+    const { rx } = this;
+    const slot = rx.producer & rx.mask;
+    this.refs[slot] = ref;
+    this.halves[slot] = half;
+    rx.post((ref >>> 1) & IDX_MASK, half + HEADROOM_BYTES, this.bufferBytes, 0);
+  }
+}
+
+function failDma(name: string): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_DMA_UNSUPPORTED",
+    errno: "EOPNOTSUPP",
+    reason: `this driver hands out page indices and cannot map pages for ${name}`,
+    remedy: "Use the page_pool driver behind a device that translates.",
+    param: "hw.dma",
+    value: name,
+  });
+}
