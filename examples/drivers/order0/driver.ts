@@ -43,7 +43,6 @@ export class Order0Driver implements QueueDriver {
   private readonly refs: Int32Array;
   private readonly batch: Int32Array;
   private allocated = 0;
-  private released = 0;
 
   /** @throws `ERR_NETMEM_DMA_UNSUPPORTED` (EOPNOTSUPP) for a device that needs mappings. */
   constructor(host: Host, queue: RxQueue, hw: NicQueue) {
@@ -92,27 +91,32 @@ export class Order0Driver implements QueueDriver {
 
   /** Pages posted and frames being sent. Pages with packets belong to nobody but their packet. */
   inflight(): number {
-    return ((this.rx.producer - this.rx.cleaned) | 0) + this.tx.pendingCount;
+    return this.postedCount + this.tx.pendingCount;
   }
 
   getStats(): QueueDriverStats {
     return {
       alloc: { fast: 0, refill: 0, slow: this.allocated },
-      recycle: { cached: 0, ring: 0, released: this.released },
+      recycle: { cached: 0, ring: 0, released: this.allocated - this.postedCount },
     };
+  }
+
+  private get postedCount(): number {
+    return (this.rx.producer - this.rx.cleaned) | 0;
   }
 
   private receive(budget: number): number {
     const { rx, i32, refs, xdp, host } = this;
     const { burst } = this.queue;
+    const { mask, descsAt } = rx;
     const end = rx.completed;
     let index = rx.cleaned;
     let work = 0;
     let isFirst = true;
     let isBroken = false;
     while (index !== end && work < budget) {
-      const ref = asPageRef(refs[index & rx.mask]!);
-      const d = rx.descAt(index);
+      const ref = asPageRef(refs[index & mask]!);
+      const d = descsAt + ((index & mask) << 2);
       const len = i32[d + LENGTH]!;
       const flags = i32[d + FLAGS]!;
       index = (index + 1) | 0;
@@ -129,7 +133,6 @@ export class Order0Driver implements QueueDriver {
       if (isBroken || (flags & ERROR) !== 0) this.queue.counters.add(QueueCounter.RxBroken, 1);
       else if (!burst.run(xdp)) continue;
       isBroken = false;
-      this.released += 1 + xdp.nrFrags;
       xdp.returnBuff();
     }
     rx.cleaned = index;

@@ -120,14 +120,15 @@ export class PagePoolDriver implements QueueDriver {
   private receive(pool: PagePool, budget: number): number {
     const { rx, i32, refs, xdp, host } = this;
     const { burst } = this.queue;
+    const { mask, descsAt } = rx;
     const end = rx.completed;
     let index = rx.cleaned;
     let work = 0;
     let isFirst = true;
     let isBroken = false;
     while (index !== end && work < budget) {
-      const ref = asPageRef(refs[index & rx.mask]!);
-      const d = rx.descAt(index);
+      const ref = asPageRef(refs[index & mask]!);
+      const d = descsAt + ((index & mask) << 2);
       const len = i32[d + LENGTH]!;
       const flags = i32[d + FLAGS]!;
       index = (index + 1) | 0;
@@ -162,18 +163,24 @@ export class PagePoolDriver implements QueueDriver {
 
   /** Posts buffers in batches, as far as there are any. */
   private refill(pool: PagePool): void {
-    const { rx, refs, batch, host, hw } = this;
+    const { rx, batch } = this;
     for (let room = rx.room; room >= batch.length; room -= batch.length) {
       const n = pool.allocBulk(batch, batch.length);
-      for (let k = 0; k < n; k++) {
-        const ref = asPageRef(batch[k]!);
-        const pfn = hw.dma === null ? host.pageIdxAt(host.offsetOf(ref)) : pool.getDmaAddr(ref);
-        refs[rx.producer & rx.mask] = ref;
-        rx.post(pfn, HEADROOM_BYTES, this.bufferBytes, 0);
-      }
+      this.post(pool, n);
       if (n === batch.length) continue;
       this.queue.counters.add(QueueCounter.AllocFailed, 1);
       return;
+    }
+  }
+
+  /** Posts the first `n` buffers of the batch. */
+  private post(pool: PagePool, n: number): void {
+    const { rx, refs, batch, bufferBytes } = this;
+    const isMapped = this.hw.dma !== null;
+    for (let k = 0; k < n; k++) {
+      const ref = asPageRef(batch[k]!);
+      refs[rx.producer & rx.mask] = ref;
+      rx.post(isMapped ? pool.getDmaAddr(ref) : (ref >>> 1) & IDX_MASK, HEADROOM_BYTES, bufferBytes, 0);
     }
   }
 }

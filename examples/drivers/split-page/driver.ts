@@ -132,16 +132,17 @@ export class SplitPageDriver implements QueueDriver {
   private receive(budget: number): number {
     const { rx, i32, refs, halves, xdp, host } = this;
     const { burst } = this.queue;
+    const { mask, descsAt } = rx;
     const end = rx.completed;
     let index = rx.cleaned;
     let work = 0;
     let isFirst = true;
     let isBroken = false;
     while (index !== end && work < budget) {
-      const slot = index & rx.mask;
+      const slot = index & mask;
       const ref = asPageRef(refs[slot]!);
       const half = halves[slot]!;
-      const d = rx.descAt(index);
+      const d = descsAt + ((index & mask) << 2);
       const len = i32[d + LENGTH]!;
       const flags = i32[d + FLAGS]!;
       index = (index + 1) | 0;

@@ -46,6 +46,32 @@ test("a gap is used again, by what fits, at the lowest place", () => {
   expect(rangeOf(host.areas.add(params(100)))).toEqual([1180, 1280]);
 });
 
+test("places are judged by index, not by the order of ids", () => {
+  const host = createTable(400);
+  const [a, b] = [host.areas.add(params(100)), host.areas.add(params(50))];
+  host.areas.remove(a);
+  const c = host.areas.add(params(120));
+  const d = host.areas.add(params(90));
+  const e = host.areas.add(params(40));
+  expect([c.areaId, d.areaId]).toEqual([1, 3]);
+  expect([d, b, c, e].map((area) => rangeOf(area))).toEqual([
+    [1024, 1114],
+    [1124, 1174],
+    [1174, 1294],
+    [1294, 1334],
+  ]);
+});
+
+test("an index of an area that is gone does not answer to the next area with that id", () => {
+  const host = createTable(64);
+  const area = host.areas.add(params(50));
+  host.areas.remove(area);
+  const small = host.areas.add(params(10));
+  expect(small.areaId).toBe(area.areaId);
+  expect(host.areas.of(small.firstIdx + 9)).toBe(small);
+  expect(host.areas.of(small.firstIdx + 10)).toBe(null);
+});
+
 test("table full", () => {
   const host = createTable(16);
   const error = expectRefused(host, "ERR_NETMEM_TABLE_FULL", () => host.areas.add(params(17)));

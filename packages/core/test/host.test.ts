@@ -58,7 +58,7 @@ test.each([4, 16, 64, 1024, 2048])("with %i MiB and no further parameters a page
 });
 
 test("the columns do not overlap, and no page lies on the table", () => {
-  for (const params of [{}, { maxNetmems: 1024 }, { maxOwners: 500 }, { pageShift: 13 }]) {
+  for (const params of [{}, { maxNetmems: 1025 }, { maxOwners: 500 }, { pageShift: 13 }]) {
     const { layout } = createCoreHost(params).host;
     const starts = [0, layout.ppRefAt, layout.pageRefAt, layout.linkAt, layout.dmaAt, layout.infoAt];
     for (const [k, start] of starts.entries()) expect(start).toBe(k * layout.maxNetmems);

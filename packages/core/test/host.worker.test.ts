@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { expect, test } from "vitest";
-import { createMemory, META_SHARED, idxOf, pageRefCount, ppRefCount } from "../src/index.ts";
+import { createMemory, idxOf, MemType, META_SHARED, pageRefCount, ppRefCount } from "../src/index.ts";
 import type { ThreadInput, ThreadReport } from "./attached-thread.ts";
-import { createCoreHost, snapshot, takePage } from "./core-host.ts";
+import { createCoreHost, FakeOwner, snapshot, takePage } from "./core-host.ts";
 
 function start(workerData: ThreadInput): Worker {
   return new Worker(new URL("./attached-thread.ts", import.meta.url), { workerData });
@@ -12,11 +12,13 @@ function start(workerData: ThreadInput): Worker {
 test("another thread sees the same bytes and references, may share them, and may not return them", async () => {
   const subject = createCoreHost();
   const { host } = subject;
-  const page = takePage(subject);
+  const owner = new FakeOwner(host, MemType.PagePool, 8);
+  const page = owner.handOut(takePage(subject));
+  const plain = takePage(subject);
   host.u8[host.offsetOf(page)] = 42;
   const shared = host.share();
   const before = snapshot(host);
-  const [message] = (await once(start({ shared, page }), "message")) as [ThreadReport];
+  const [message] = (await once(start({ shared, page, plain }), "message")) as [ThreadReport];
   expect(message).toEqual({
     pageCount: host.layout.pageCount,
     byteFound: 42,
@@ -44,6 +46,7 @@ test("another thread sees the same bytes and references, may share them, and may
 test("a thread that is posted some other memory is told so", async () => {
   const subject = createCoreHost();
   const page = takePage(subject);
-  const [error] = (await once(start({ shared: { memory: createMemory(4 * 2 ** 20) }, page }), "error")) as [Error];
+  const shared = { memory: createMemory(4 * 2 ** 20) };
+  const [error] = (await once(start({ shared, page, plain: page }), "error")) as [Error];
   expect(error).toMatchObject({ name: "NetmemError", code: "ERR_NETMEM_LAYOUT_MISMATCH" });
 });

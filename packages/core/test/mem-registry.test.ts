@@ -145,6 +145,9 @@ test("#211 65533 live ids: ENOSPC; one freed is found after the wrap", () => {
   pools[40_000]!.destroy();
   registry.unregister(40_001);
   expect(registry.register(new FakePool())).toBe(40_001);
+  pools[0]!.destroy();
+  registry.unregister(1);
+  expect(registry.register(new FakePool())).toBe(1);
   expect(errorOf(() => registry.register(new FakePool()))).toMatchObject({ errno: "ENOSPC" });
 });
 

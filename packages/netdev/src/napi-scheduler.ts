@@ -41,7 +41,9 @@ export class NapiScheduler {
   private mask = 15;
   private head = 0;
   private count = 0;
-  private readonly repoll: Pollable[] = [];
+  /** Instances of this run that have work left; the list is kept, emptying an array would allocate. */
+  private readonly repoll: (Pollable | null)[] = [];
+  private repollCount = 0;
 
   /** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) */
   constructor(host: Host, params: NapiSchedulerParams = {}) {
@@ -126,7 +128,7 @@ export class NapiScheduler {
     try {
       work = napi.runPoll();
     } finally {
-      if (napi.isScheduled) this.repoll.push(napi);
+      if (napi.isScheduled) this.repoll[this.repollCount++] = napi;
     }
     if (work > napi.weight) failOverBudget(napi, work);
     return work;
@@ -134,11 +136,12 @@ export class NapiScheduler {
 
   /** Those with work left go behind those that were scheduled meanwhile. */
   private requeue(): void {
-    for (let n = 0; n < this.repoll.length; n++) {
+    for (let n = 0; n < this.repollCount; n++) {
       const napi = this.repoll[n]!;
+      this.repoll[n] = null;
       if (napi.isScheduled) this.push(napi);
     }
-    this.repoll.length = 0;
+    this.repollCount = 0;
     if (this.count > 0) this.kickIfIdle();
   }
 

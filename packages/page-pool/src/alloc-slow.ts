@@ -29,7 +29,7 @@ const PLAIN_OUT = ownerTag(OWNER_ORDER0, NetmemState.Out);
 
 /** Everything but "pop the cache": refill from the ring, then the provider or the page allocator. 0 = exhausted. */
 export function allocSlow(pool: PoolState): NetmemRef | 0 {
-  if ((pool.slow & SlowBit.Detached) !== 0) failDestroyed(pool, "allocation");
+  if ((pool.slow & SlowBit.Detached) !== 0) failDestroyed(pool, "an allocation");
   const i32 = pool.i32;
   const count = i32[pool.at]!;
   if (count > 0) return allocCached(pool, count);

@@ -42,7 +42,6 @@ import {
   type PageRef,
   ppRefCount,
   type QueueAllocator,
-  type ReadableRef,
   REF_MASK as REF_MASK_,
   refNetmem,
   type RxQueueInfo,
@@ -299,13 +298,14 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
 
   /**
    * As {@link alloc}, as an arena byte offset (`page_pool_alloc_va`); 0 when exhausted. Return it by {@link freeVa}.
-   * @throws `ERR_NETMEM_UNREADABLE` for pools of unreadable memory; nothing stays allocated.
+   * @throws `ERR_NETMEM_NOT_A_PAGE` when the provider gives net_iovs; nothing stays allocated.
    */
   allocVa(sizeBytes: number): number {
     const ref = allocSized(this, sizeBytes);
     if (ref === 0) return 0;
-    if (!this.host.isReadable(ref)) this.put(ref, -1, true);
-    return this.host.offsetOf(ref as ReadableRef) + this.lastOffset;
+    if (isPage(ref)) return this.host.offsetOf(ref) + this.lastOffset;
+    this.put(ref, -1, true);
+    return failNotPage(this);
   }
 
   /** Returns the piece or buffer that holds the arena byte at `offset` (`page_pool_free_va`). */
@@ -511,7 +511,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
    * @throws `ERR_NETMEM_POOL_DESTROYED`
    */
   useMem(memId: number, disconnect: () => void): void {
-    this.addUser("registration");
+    this.addUser("a registration");
     this.memId = memId;
     this.i32[this.at + OWN_MEM_ID] = memId;
     const earlier = this.disconnect;

@@ -13,6 +13,7 @@ import {
   REF_MASK as REF_MASK_,
   unrefNetmem,
 } from "@netmem/core";
+import { failDestroyed } from "./alloc-slow.ts";
 import { bump, C_CACHE_FULL, C_RELEASED_REFCNT, C_RING_FULL } from "./counters.ts";
 import { isDrained } from "./inflight.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
@@ -28,6 +29,7 @@ const STACK = OWN_STACK_;
 /** Throws a misuse error unless `ref` is live and this pool's, in a context that may return buffers. */
 export function checkOwn(pool: PoolState, ref: NetmemRef): void {
   if (pool.context.hardirq) failHardirq();
+  if (pool.freed) failDestroyed(pool, "a put");
   const meta = pool.i32[(ref >>> 1) & IDX_MASK]!;
   if ((meta & ~SHARED) !== (pool.outTag | (ref >>> GEN_SHIFT)) || ref <= 0) failReturn(pool.host, ref, pool.ownerId);
 }

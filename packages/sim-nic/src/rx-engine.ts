@@ -1,7 +1,16 @@
 /* data path */
 import type { DmaDevice, Host } from "@netmem/core";
 import { DescFetch } from "./desc-fetch.ts";
-import { DESC_FLAGS, DESC_HASH, DESC_LENGTH, DESC_OFFSET, DescFlag, type DescriptorRing, RING_COMPLETED, RING_PRODUCER } from "./descriptor-ring.ts";
+import {
+  DESC_FLAGS,
+  DESC_HASH,
+  DESC_LENGTH,
+  DESC_OFFSET,
+  DescFlag,
+  type DescriptorRing,
+  RING_COMPLETED,
+  RING_PRODUCER,
+} from "./descriptor-ring.ts";
 import type { DmaCopy } from "./dma-copy.ts";
 import type { Interrupt } from "./interrupt.ts";
 

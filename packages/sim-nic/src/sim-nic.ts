@@ -2,6 +2,7 @@
 import { checkInt, type DmaDevice, failParam, type Host } from "@netmem/core";
 import { DmaCopy } from "./dma-copy.ts";
 import { NicQueue, type NicQueueParams } from "./nic-queue.ts";
+import type { RxEngine } from "./rx-engine.ts";
 import { Rss } from "./rss.ts";
 import type { TxPort } from "./tx-engine.ts";
 import { openWire, type WireSink } from "./wire.ts";
@@ -52,6 +53,7 @@ export class SimNic implements TxPort {
   isTxPaused = false;
   wire: WireSink = openWire;
   private readonly queues: NicQueue[];
+  private readonly rxEngines: RxEngine[];
   private readonly copy: DmaCopy;
   readonly maxFrameBytes: number;
 
@@ -65,6 +67,7 @@ export class SimNic implements TxPort {
     this.rss = new Rss(queueCount, params.hashKey);
     this.copy = new DmaCopy(host);
     this.queues = Array.from({ length: queueCount }, () => new NicQueue(host, params, dma, this.copy, this));
+    this.rxEngines = this.queues.map((queue) => queue.rxEngine);
   }
 
   get queueCount(): number {
@@ -99,8 +102,8 @@ export class SimNic implements TxPort {
       return false;
     }
     this.copy.setSource(bytes);
-    const queue = this.queues[this.rss.chooseQueue(bytes, at, lenBytes)]!;
-    return queue.rxEngine.deliver(at, lenBytes, this.rss.lastHash);
+    const queueIdx = this.rss.chooseQueue(bytes, at, lenBytes);
+    return this.rxEngines[queueIdx]!.deliver(at, lenBytes, this.rss.lastHash);
   }
 
   /** Receives `count` frames, see {@link WireSink}; returns how many were not dropped. */
@@ -128,5 +131,6 @@ export class SimNic implements TxPort {
   dispose(): void {
     for (const queue of this.queues) queue.dispose();
     this.queues.length = 0;
+    this.rxEngines.length = 0;
   }
 }

@@ -85,16 +85,15 @@ const PFMEMALLOC = SkbFlag.PfMemalloc;
  * when the slab is full. Metadata is left in the headroom. Kernel: `xdp_build_skb_from_buff`. About 6 ns.
  */
 export function buildSkbFromXdp(slab: SkbSlab, xdp: XdpBuff): SkbRef | 0 {
-  const skb = slab.alloc();
-  if (skb === 0) return 0;
+  const at = slab.allocAt();
+  if (at === 0) return 0;
   const i32 = slab.i32;
-  const at = slab.recordAt(skb);
   const shinfo = sharedInfoAt(xdp.dataHardStart, xdp.frameSz);
   writeHead(i32, at, xdp.headRef, xdp.data, xdp.dataEnd - xdp.data, xdp.frameSz, shinfo, xdp.flags);
   i32[at + HASH] = xdp.hash;
   i32[at + QUEUE] = xdp.rxq.queueIdx;
   i32[at + IFINDEX] = xdp.rxq.ifindex;
-  return skb;
+  return i32[at]! as SkbRef;
 }
 
 /**
@@ -102,10 +101,9 @@ export function buildSkbFromXdp(slab: SkbSlab, xdp: XdpBuff): SkbRef | 0 {
  * Kernel: `xdp_build_skb_from_frame`.
  */
 export function buildSkbFromFrame(slab: SkbSlab, frame: FrameRef): SkbRef | 0 {
-  const skb = slab.alloc();
-  if (skb === 0) return 0;
+  const at = slab.allocAt();
+  if (at === 0) return 0;
   const i32 = slab.i32;
-  const at = slab.recordAt(skb);
   const frameSz = i32[frame + F_SZ]!;
   const shinfo = sharedInfoAt(frame << 2, frameSz);
   const head = i32[frame + F_REF]! as NetmemRef;
@@ -113,7 +111,7 @@ export function buildSkbFromFrame(slab: SkbSlab, frame: FrameRef): SkbRef | 0 {
   i32[at + HASH] = i32[frame + F_HASH]!;
   i32[at + QUEUE] = i32[frame + F_QUEUE]!;
   i32[at + IFINDEX] = i32[frame + F_IFINDEX]!;
-  return skb;
+  return i32[at]! as SkbRef;
 }
 
 /**

@@ -71,16 +71,21 @@ export class SkbSlab {
 
   /** A live skb with an unwritten record, 0 when all are in use. 2 ns. */
   alloc(): SkbRef | 0 {
+    const at = this.allocAt();
+    return at === 0 ? 0 : (this.i32[at]! as SkbRef);
+  }
+
+  /** As {@link alloc}, but returns the word offset of the record; its first word is the skb. */
+  allocAt(): number {
     const i32 = this.i32;
     const slot = i32[this.headerAt + FREE_HEAD]!;
     if (slot < 0) return 0;
     const at = this.recordsAt + slot * WORDS;
-    const ref = -i32[at]!;
     i32[this.headerAt + FREE_HEAD] = i32[at + NEXT]!;
     i32[this.headerAt + LIVE] = i32[this.headerAt + LIVE]! + 1;
-    i32[at] = ref;
+    i32[at] = -i32[at]!;
     i32[at + NEXT] = 0;
-    return ref as SkbRef;
+    return at;
   }
 
   /** Word offset of the record of an skb just taken by {@link alloc}, or checked before. */

@@ -1,0 +1,113 @@
+import { Order0Driver } from "@netmem-examples/driver-order0";
+import { PagePoolDriver } from "@netmem-examples/driver-page-pool";
+import { SplitPageDriver } from "@netmem-examples/driver-split-page";
+import type { Host } from "@netmem/core";
+import { DeviceRegistry, NapiScheduler, NetDevice, type QueueDriver, type RxQueue, XdpVerdict } from "@netmem/netdev";
+import { type NicQueue, SimNic } from "@netmem/sim-nic";
+import { asSkbRef, consumeSkb, SkbSlab } from "@netmem/skb";
+import { buildPacket, ipv4Address, macAddress, type PacketSpec } from "@netmem/testing";
+import { createHost, createPageShared } from "netmem";
+import { fivePrograms } from "./programs.ts";
+
+export const BURST = 64;
+const FIRST_PORT = 1024;
+const SLOT_BYTES = 16_384;
+const WARM_BURSTS = 300;
+
+const drivers = {
+  page_pool: (host: Host, queue: RxQueue, hw: NicQueue): QueueDriver => new PagePoolDriver(host, queue, hw),
+  split_page: (host: Host, queue: RxQueue, hw: NicQueue): QueueDriver => new SplitPageDriver(host, createPageShared(host), queue, hw),
+  order0: (host: Host, queue: RxQueue, hw: NicQueue): QueueDriver => new Order0Driver(host, queue, hw),
+};
+
+export type Composition = keyof typeof drivers;
+const compositions = Object.keys(drivers) as Composition[];
+
+function udpFrame(srcPort: number, frameBytes: number): PacketSpec {
+  return {
+    ethernet: { srcMac: macAddress("02:00:00:00:00:01"), dstMac: macAddress("02:00:00:00:00:02") },
+    network: { kind: "ipv4", src: ipv4Address("10.0.0.1"), dst: ipv4Address("10.0.0.2") },
+    transport: { kind: "udp", srcPort, dstPort: 9 },
+    frameBytes,
+  };
+}
+
+/** 64 frames that the NIC sends to one queue, back to back in slots of 16 KiB. */
+interface Frames {
+  readonly bytes: Uint8Array;
+  readonly offsets: Int32Array;
+  readonly lengths: Int32Array;
+}
+
+/**
+ * One NIC, three queues with three drivers, five programs, all of them warmed up: what a row measures runs in a process
+ * where everything else is alive too.
+ */
+export class RxRig {
+  readonly nic: SimNic;
+  readonly scheduler: NapiScheduler;
+  readonly device: NetDevice;
+  readonly skbs: SkbSlab;
+  frames: Frames;
+  /** Packets that passed and were consumed. */
+  consumed = 0;
+
+  constructor(composition: Composition, frameBytes: readonly number[], verdict: number) {
+    const host = createHost({ arenaBytes: 128 * 2 ** 20 });
+    this.nic = new SimNic(host, { queueCount: compositions.length });
+    this.scheduler = new NapiScheduler(host);
+    this.skbs = new SkbSlab(host);
+    this.device = new NetDevice({ host, registry: new DeviceRegistry(), scheduler: this.scheduler, skbs: this.skbs, name: "sim0" });
+    compositions.forEach((name, n) => this.device.addQueue({ driver: (queue) => drivers[name](host, queue, this.nic.queue(n)) }));
+    this.device.setReceiver((skbs, count) => this.consume(skbs, count));
+    this.device.open();
+    this.frames = this.framesFor(0, frameBytes);
+    this.warmUp(host, frameBytes, verdict);
+    const queueIdx = compositions.indexOf(composition);
+    this.frames = this.framesFor(queueIdx, frameBytes);
+    this.device.setProgram(fivePrograms(host, verdict)[1]!, queueIdx);
+  }
+
+  /** 64 packets from the wire to their verdict. */
+  burst(): void {
+    this.receive();
+    this.scheduler.runUntilIdle();
+  }
+
+  /** The NIC's part: hash, DMA write, completion of 64 packets. */
+  receive(): void {
+    const { bytes, offsets, lengths } = this.frames;
+    this.nic.receiveBurst(bytes, offsets, lengths, BURST);
+  }
+
+  private consume(skbs: Int32Array, count: number): void {
+    for (let n = 0; n < count; n++) consumeSkb(this.skbs, asSkbRef(skbs[n]!));
+    this.consumed = (this.consumed + count) | 0;
+  }
+
+  /** Every driver with every program and with the sizes of this row, dropped, passed and sent. */
+  private warmUp(host: Host, frameBytes: readonly number[], verdict: number): void {
+    for (const warmVerdict of [XdpVerdict.Pass, XdpVerdict.Tx, XdpVerdict.Drop, verdict]) {
+      for (const program of fivePrograms(host, warmVerdict)) {
+        this.device.setProgram(program);
+        for (let queueIdx = 0; queueIdx < compositions.length; queueIdx++) {
+          this.frames = this.framesFor(queueIdx, frameBytes);
+          for (let n = 0; n < WARM_BURSTS; n++) this.burst();
+        }
+      }
+    }
+  }
+
+  private framesFor(queueIdx: number, frameBytes: readonly number[]): Frames {
+    const frames = { bytes: new Uint8Array(BURST * SLOT_BYTES), offsets: new Int32Array(BURST), lengths: new Int32Array(BURST) };
+    for (let n = 0, srcPort = FIRST_PORT; n < BURST; srcPort++) {
+      const at = n * SLOT_BYTES;
+      const length = buildPacket(frames.bytes, at, udpFrame(srcPort, frameBytes[n % frameBytes.length]!));
+      if (this.nic.rss.chooseQueue(frames.bytes, at, length) !== queueIdx) continue;
+      frames.offsets[n] = at;
+      frames.lengths[n] = length;
+      n++;
+    }
+    return frames;
+  }
+}

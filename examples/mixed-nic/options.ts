@@ -1,0 +1,65 @@
+import { parseArgs } from "node:util";
+
+/** What the command line says. */
+export interface Options {
+  readonly pcap: string;
+  readonly loops: number;
+  readonly isJson: boolean;
+  readonly isHelp: boolean;
+}
+
+const MAX_LOOPS = 1_000_000;
+const DEFAULT_LOOPS = 100;
+
+export const HELP: string = `Usage: mixed-nic [options]
+
+One NIC with three receive queues, each driven by another example driver. Replays a capture through it, spreads it by RSS,
+verifies every byte of every packet, and prints what each queue did.
+
+  --pcap FILE   pcap or pcapng file, Ethernet (default: the one in the repository)
+  --loop N      replay it N times, 1 to ${MAX_LOOPS} (default ${DEFAULT_LOOPS})
+  --json        print one JSON document and nothing else on standard output
+  --help        print this
+
+Exit codes: 0 everything verified and home, 1 something was lost or wrong, 2 bad arguments or bad input.
+`;
+
+/** A mistake on the command line. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Throws {@link UsageError} with one line that says what is wrong. */
+export function parseOptions(args: readonly string[], defaultPcap: string): Options {
+  const values = parse(args);
+  return {
+    pcap: values.pcap ?? defaultPcap,
+    loops: parseLoops(values.loop),
+    isJson: values.json ?? false,
+    isHelp: values.help ?? false,
+  };
+}
+
+function parse(args: readonly string[]): { pcap?: string; loop?: string; json?: boolean; help?: boolean } {
+  try {
+    const options = {
+      pcap: { type: "string" },
+      loop: { type: "string" },
+      json: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    } as const;
+    return parseArgs({ args: [...args], options, allowPositionals: false }).values;
+  } catch (error) {
+    const [line = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
+    throw new UsageError(line);
+  }
+}
+
+function parseLoops(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_LOOPS;
+  const loops = /^[0-9]+$/.test(text) ? Number(text) : 0;
+  if (loops < 1 || loops > MAX_LOOPS) {
+    throw new UsageError(`--loop is '${text}', expected an integer from 1 to ${MAX_LOOPS}`);
+  }
+  return loops;
+}

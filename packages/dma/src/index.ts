@@ -1,0 +1,10 @@
+export { withBalance } from "./balanced-device.ts";
+export type { BalancedDevice, BalanceOptions, LiveMapping } from "./balanced-device.ts";
+export { createBounceDevice } from "./bounce-device.ts";
+export type { BounceDevice, BounceParams, BounceStats } from "./bounce-device.ts";
+export { createDirectDevice } from "./direct-device.ts";
+export type { DirectDevice } from "./direct-device.ts";
+export { createIommuDevice } from "./iommu-device.ts";
+export type { IommuDevice, IommuParams, IommuStats } from "./iommu-device.ts";
+export { withMapFaults } from "./map-faults.ts";
+export type { MapFaultsDevice } from "./map-faults.ts";
