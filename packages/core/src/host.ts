@@ -94,10 +94,15 @@ export class Host {
   declare readonly pools: PoolDirectory;
   declare readonly pages: PageAllocator;
   declare readonly heap: ArenaHeap;
-  private declare readonly onWarning: ((warning: NetmemWarning) => void) | null;
+  declare private readonly onWarning: ((warning: NetmemWarning) => void) | null;
 
   /** @internal Use {@link createHost} or {@link attachHost}. */
-  constructor(memory: ArenaMemory, geometry: layout.ArenaGeometry, params: AttachParams, makePages: HostParams["pageAllocator"] | null) {
+  constructor(
+    memory: ArenaMemory,
+    geometry: layout.ArenaGeometry,
+    params: AttachParams,
+    makePages: HostParams["pageAllocator"] | null,
+  ) {
     const places = layout.layoutArena(geometry);
     this.i32 = new Int32Array(memory.buffer);
     this.ownersAt = places.ownersAt;

@@ -126,7 +126,12 @@ export function layoutArena(g: ArenaGeometry): ArenaLayout {
   const firstPageIdx = Math.max(Math.ceil(tableBytes / pageBytes), HEADER_WORDS) | 0;
   const pageCount = (g.arenaBytes / pageBytes) | 0;
   if (firstPageIdx >= pageCount) {
-    failParam("maxNetmems", g.maxNetmems, `a table that leaves room for pages`, "Enlarge arenaBytes or lower maxNetmems and maxOwners.");
+    failParam(
+      "maxNetmems",
+      g.maxNetmems,
+      `a table that leaves room for pages`,
+      "Enlarge arenaBytes or lower maxNetmems and maxOwners.",
+    );
   }
   return {
     ...g,

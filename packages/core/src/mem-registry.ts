@@ -57,10 +57,22 @@ export class MemRegistry {
   /** `xdp_rxq_info_reg`. A queue that is still registered is unregistered first. */
   regRxqInfo(rxq: XdpRxqInfo, ifindex: number, queueIdx: number, fragSizeBytes: number): void {
     if (ifindex <= 0) {
-      fail("ENODEV", "ERR_NETMEM_NO_DEVICE", `ifindex ${ifindex} names no device`, "Pass the device's ifindex, >= 1.", ifindex);
+      fail(
+        "ENODEV",
+        "ERR_NETMEM_NO_DEVICE",
+        `ifindex ${ifindex} names no device`,
+        "Pass the device's ifindex, >= 1.",
+        ifindex,
+      );
     }
     if (rxq.regState === RegState.Unused) {
-      fail("EINVAL", "ERR_NETMEM_RXQ_UNUSED", `queue ${queueIdx} is marked unused`, "Register queues that receive.", queueIdx);
+      fail(
+        "EINVAL",
+        "ERR_NETMEM_RXQ_UNUSED",
+        `queue ${queueIdx} is marked unused`,
+        "Register queues that receive.",
+        queueIdx,
+      );
     }
     if (rxq.regState === RegState.Registered) this.unregRxqInfo(rxq);
     rxq.ifindex = ifindex;
@@ -93,10 +105,22 @@ export class MemRegistry {
     }
     if (!this.types.isSupported(type)) {
       const name = this.types.nameOf(type);
-      fail("EOPNOTSUPP", "ERR_NETMEM_TYPE_UNSUPPORTED", `memory type ${name} has no model here`, "Install the type's package on this host.", type);
+      fail(
+        "EOPNOTSUPP",
+        "ERR_NETMEM_TYPE_UNSUPPORTED",
+        `memory type ${name} has no model here`,
+        "Install the type's package on this host.",
+        type,
+      );
     }
     if (rxq.mem.id !== 0) {
-      fail("EBUSY", "ERR_NETMEM_MEM_MODEL_SET", "the queue has an allocator already", "Call unregMemModel first.", rxq.mem.id);
+      fail(
+        "EBUSY",
+        "ERR_NETMEM_MEM_MODEL_SET",
+        "the queue has an allocator already",
+        "Call unregMemModel first.",
+        rxq.mem.id,
+      );
     }
     rxq.mem.type = type;
     if (allocator !== null) {
@@ -104,7 +128,13 @@ export class MemRegistry {
       return;
     }
     if (type === MemType.PagePool) {
-      fail("EINVAL", "ERR_NETMEM_ALLOCATOR_MISSING", "page_pool memory needs its pool", "Pass the pool as the allocator.", type);
+      fail(
+        "EINVAL",
+        "ERR_NETMEM_ALLOCATOR_MISSING",
+        "page_pool memory needs its pool",
+        "Pass the pool as the allocator.",
+        type,
+      );
     }
   }
 
@@ -161,6 +191,12 @@ export class MemRegistry {
       this.entries.set(id, entry);
       return id;
     }
-    return fail("ENOSPC", "ERR_NETMEM_MEM_IDS_EXHAUSTED", `all ${MEM_ID_MAX} memory ids are in use`, "Drain pools that were unregistered.", MEM_ID_MAX);
+    return fail(
+      "ENOSPC",
+      "ERR_NETMEM_MEM_IDS_EXHAUSTED",
+      `all ${MEM_ID_MAX} memory ids are in use`,
+      "Drain pools that were unregistered.",
+      MEM_ID_MAX,
+    );
   }
 }

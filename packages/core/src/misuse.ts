@@ -17,18 +17,30 @@ function judge(host: Host, ref: NetmemRef, ownerId: number): Verdict {
   const idx = idxOf(ref);
   const what = `ref ${hex(ref)} (index ${idx}, generation ${genOf(ref)})`;
   if (ref <= 0 || idx < host.layout.firstPageIdx || idx >= host.layout.maxNetmems) {
-    return { code: "ERR_NETMEM_BAD_REF", reason: `${what} names no buffer`, remedy: "Pass what an alloc call returned." };
+    return {
+      code: "ERR_NETMEM_BAD_REF",
+      reason: `${what} names no buffer`,
+      remedy: "Pass what an alloc call returned.",
+    };
   }
   const meta = host.i32[idx]!;
   const gen = meta & META_GEN_MASK;
   const where = `${metaStateName(meta)} with ${host.owners.describe(metaOwner(meta))}, generation ${gen}`;
   const state = meta & META_STATE_MASK;
   if (state !== META_OUT && ((genOf(ref) + 1) & META_GEN_MASK) === gen) {
-    return { code: "ERR_NETMEM_DOUBLE_PUT", reason: `${what} came home already; it is ${where}`, remedy: "Return every buffer exactly once." };
+    return {
+      code: "ERR_NETMEM_DOUBLE_PUT",
+      reason: `${what} came home already; it is ${where}`,
+      remedy: "Return every buffer exactly once.",
+    };
   }
   if (state !== META_OUT || gen !== genOf(ref)) {
     const code = state === META_POOLED && gen === genOf(ref) ? "ERR_NETMEM_NOT_OUT" : "ERR_NETMEM_STALE_REF";
-    return { code, reason: `${what} is not the live reference; the buffer is ${where}`, remedy: "Drop references when you return a buffer." };
+    return {
+      code,
+      reason: `${what} is not the live reference; the buffer is ${where}`,
+      remedy: "Drop references when you return a buffer.",
+    };
   }
   return {
     code: "ERR_NETMEM_FOREIGN_PUT",

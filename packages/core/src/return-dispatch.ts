@@ -8,7 +8,14 @@ import type { Host } from "./host.ts";
 import { OWN_LIMIT as OWN_LIMIT_, OWN_STACK as OWN_STACK_, OWNER_WORDS as OWNER_WORDS_ } from "./layout.ts";
 import { META_GEN_MASK, META_OUT, META_OWNER_SHIFT, META_POOLED, META_SHARED, META_STATE_MASK } from "./meta.ts";
 import { failReturn, failWrongThread } from "./misuse.ts";
-import { GEN_ONE as GEN_ONE_, GEN_SHIFT as GEN_SHIFT_, IDX_MASK as IDX_MASK_, type NetmemRef, type PageRef, REF_MASK as REF_MASK_ } from "./netmem-ref.ts";
+import {
+  GEN_ONE as GEN_ONE_,
+  GEN_SHIFT as GEN_SHIFT_,
+  IDX_MASK as IDX_MASK_,
+  type NetmemRef,
+  type PageRef,
+  REF_MASK as REF_MASK_,
+} from "./netmem-ref.ts";
 import { NetmemError } from "./errors.ts";
 import { fetchAdd } from "./refcount.ts";
 
@@ -36,7 +43,8 @@ function returnOne(host: Host, ref: NetmemRef, allowDirect: boolean): void {
   const i32 = host.i32;
   const idx = (ref >>> 1) & IDX_MASK;
   const meta = i32[idx]!;
-  if ((meta & PLAIN_MASK) !== (OUT | (ref >> GEN_SHIFT)) || host.attached !== 0) return returnOneSlow(host, ref, meta, allowDirect);
+  if ((meta & PLAIN_MASK) !== (OUT | (ref >> GEN_SHIFT)) || host.attached !== 0)
+    return returnOneSlow(host, ref, meta, allowDirect);
   const at = host.ownersAt + (meta >>> OWNER_SHIFT) * OWNER_WORDS;
   const count = i32[at]!;
   if (count >= i32[at + LIMIT]!) return returnOneSlow(host, ref, meta, allowDirect);

@@ -48,14 +48,17 @@ test("the arena is one shared memory of the asked size that cannot grow", () => 
   expect([host.u8.length, host.i32.length * 4, host.pageSizeBytes]).toEqual([4 * MIB, 4 * MIB, 4096]);
 });
 
-test.each([4, 16, 64, 1024, 2048])("with %i MiB and no further parameters a page costs at most 32 bytes of descriptor", (mib) => {
-  const { host } = createCoreHost({ arenaBytes: mib * MIB });
-  const { pageCount, maxNetmems, maxOwners, firstPageIdx } = host.layout;
-  expect((maxNetmems * DESCRIPTOR_BYTES) / pageCount).toBeLessThanOrEqual(32);
-  expect(maxNetmems - pageCount).toBeGreaterThanOrEqual(pageCount / 4);
-  const otherBytes = maxOwners * OWNER_WORDS * 4 + 1024 * 4 + 4096;
-  expect(firstPageIdx * 4096).toBeLessThanOrEqual(Math.max(pageCount * 32 + otherBytes, 64 * 4096));
-});
+test.each([4, 16, 64, 1024, 2048])(
+  "with %i MiB and no further parameters a page costs at most 32 bytes of descriptor",
+  (mib) => {
+    const { host } = createCoreHost({ arenaBytes: mib * MIB });
+    const { pageCount, maxNetmems, maxOwners, firstPageIdx } = host.layout;
+    expect((maxNetmems * DESCRIPTOR_BYTES) / pageCount).toBeLessThanOrEqual(32);
+    expect(maxNetmems - pageCount).toBeGreaterThanOrEqual(pageCount / 4);
+    const otherBytes = maxOwners * OWNER_WORDS * 4 + 1024 * 4 + 4096;
+    expect(firstPageIdx * 4096).toBeLessThanOrEqual(Math.max(pageCount * 32 + otherBytes, 64 * 4096));
+  },
+);
 
 test("the columns do not overlap, and no page lies on the table", () => {
   for (const params of [{}, { maxNetmems: 1025 }, { maxOwners: 500 }, { pageShift: 13 }]) {
@@ -82,8 +85,14 @@ test("copyOut gives bytes of its own, and keeps to the buffer", () => {
   expect(copy[0]).toBe(1);
   expect(host.copyOut(block, 4096 * 3, 4096).length).toBe(4096);
   expect(host.copyOut(page, 4096, 0).length).toBe(0);
-  expect(expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () => host.copyOut(page, 4000, 97))).toMatchObject({ param: "lengthBytes", value: 97 });
-  expect(expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () => host.copyOut(page, -1, 2))).toMatchObject({ param: "startBytes", value: -1 });
+  expect(expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () => host.copyOut(page, 4000, 97))).toMatchObject({
+    param: "lengthBytes",
+    value: 97,
+  });
+  expect(expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () => host.copyOut(page, -1, 2))).toMatchObject({
+    param: "startBytes",
+    value: -1,
+  });
   expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () => host.copyOut(block, 0, 4096 * 4 + 1));
 });
 
@@ -136,10 +145,17 @@ test.each([
 });
 
 test("a second copy of core in the process is refused, and both are named", async () => {
-  const copy = (await import(`../src/host.ts?copy=${Date.now()}`)) as { createHost: typeof createHost; attachHost: typeof attachHost };
+  const copy = (await import(`../src/host.ts?copy=${Date.now()}`)) as {
+    createHost: typeof createHost;
+    attachHost: typeof attachHost;
+  };
   expect(copy.createHost).not.toBe(createHost);
   const { host } = createCoreHost();
-  const params = { arenaBytes: 4 * MIB, clock: new VirtualClock(), pageAllocator: (made: typeof host) => new FakePages(made) };
+  const params = {
+    arenaBytes: 4 * MIB,
+    clock: new VirtualClock(),
+    pageAllocator: (made: typeof host) => new FakePages(made),
+  };
   for (const call of [() => copy.createHost(params), () => copy.attachHost(host.share(), params)]) {
     const error = errorOf(call);
     expect(error).toMatchObject({ code: "ERR_NETMEM_DUPLICATE_CORE", param: "@netmem/core" });

@@ -52,11 +52,19 @@ beforeEach(() => {
 });
 
 test("#208 registering a queue: no device ENODEV, unused EINVAL, in this order", () => {
-  expect(errorOf(() => registry.regRxqInfo(rxq, 0, 3, 0))).toMatchObject({ code: "ERR_NETMEM_NO_DEVICE", errno: "ENODEV", value: 0 });
+  expect(errorOf(() => registry.regRxqInfo(rxq, 0, 3, 0))).toMatchObject({
+    code: "ERR_NETMEM_NO_DEVICE",
+    errno: "ENODEV",
+    value: 0,
+  });
   expect(rxq.regState).toBe(RegState.New);
   rxq.regState = RegState.Unused;
   expect(errorOf(() => registry.regRxqInfo(rxq, 0, 3, 0))).toMatchObject({ errno: "ENODEV" });
-  expect(errorOf(() => registry.regRxqInfo(rxq, 2, 3, 0))).toMatchObject({ code: "ERR_NETMEM_RXQ_UNUSED", errno: "EINVAL", value: 3 });
+  expect(errorOf(() => registry.regRxqInfo(rxq, 2, 3, 0))).toMatchObject({
+    code: "ERR_NETMEM_RXQ_UNUSED",
+    errno: "EINVAL",
+    value: 3,
+  });
   expect(rxq.regState).toBe(RegState.Unused);
 });
 
@@ -138,7 +146,10 @@ test("#211 ids are cyclic from 1: a freed one waits for the wrap", () => {
 test("#211 65533 live ids: ENOSPC; one freed is found after the wrap", () => {
   const pools = Array.from({ length: MEM_ID_MAX }, () => new FakePool());
   expect(pools.map((pool) => registry.register(pool))).toEqual(Array.from({ length: MEM_ID_MAX }, (_, i) => i + 1));
-  expect(errorOf(() => registry.register(new FakePool()))).toMatchObject({ code: "ERR_NETMEM_MEM_IDS_EXHAUSTED", errno: "ENOSPC" });
+  expect(errorOf(() => registry.register(new FakePool()))).toMatchObject({
+    code: "ERR_NETMEM_MEM_IDS_EXHAUSTED",
+    errno: "ENOSPC",
+  });
   registry.regRxqInfo(rxq, 1, 0, 0);
   expect(errorOf(() => registry.regMemModel(rxq, MemType.PagePool, new FakePool()))).toMatchObject({ errno: "ENOSPC" });
   expect(rxq.mem).toEqual({ type: MemType.PagePool, id: 0 });
@@ -186,7 +197,11 @@ test("an id is unregistered once: the second time would drop somebody else's ref
   const id = registry.register(pool);
   registry.unregister(id);
   expect(pool.users).toBe(1);
-  expect(errorOf(() => registry.unregister(id))).toMatchObject({ code: "ERR_NETMEM_MEM_ID_UNKNOWN", errno: "ENOENT", value: id });
+  expect(errorOf(() => registry.unregister(id))).toMatchObject({
+    code: "ERR_NETMEM_MEM_ID_UNKNOWN",
+    errno: "ENOENT",
+    value: id,
+  });
   expect(pool.users).toBe(1);
   expect(errorOf(() => registry.unregister(999))).toMatchObject({ code: "ERR_NETMEM_MEM_ID_UNKNOWN" });
 });

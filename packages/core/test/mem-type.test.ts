@@ -9,7 +9,13 @@ function model(type: number, name: string): MemModel {
 test("the kernel's four numbers, and devmem", () => {
   expect(MemType).toEqual({ PageShared: 0, PageOrder0: 1, PagePool: 2, XskBuffPool: 3, Devmem: 4 });
   const types = new MemTypeRegistry();
-  expect([0, 1, 2, 3, 4].map((type) => types.nameOf(type))).toEqual(["page_shared", "page_order0", "page_pool", "xsk_buff_pool", "devmem"]);
+  expect([0, 1, 2, 3, 4].map((type) => types.nameOf(type))).toEqual([
+    "page_shared",
+    "page_order0",
+    "page_pool",
+    "xsk_buff_pool",
+    "devmem",
+  ]);
   expect(types.count).toBe(5);
 });
 
@@ -52,6 +58,10 @@ test("number and name must belong together", () => {
 test("256 types and no more; a known name is still answered", () => {
   const types = new MemTypeRegistry();
   for (let type = 5; type < 256; type++) expect(types.numberOf(`type-${type}`)).toBe(type);
-  expect(errorOf(() => types.numberOf("one more"))).toMatchObject({ code: "ERR_NETMEM_TYPES_EXHAUSTED", errno: "ENOSPC", value: "one more" });
+  expect(errorOf(() => types.numberOf("one more"))).toMatchObject({
+    code: "ERR_NETMEM_TYPES_EXHAUSTED",
+    errno: "ENOSPC",
+    value: "one more",
+  });
   expect(types.numberOf("type-255")).toBe(255);
 });

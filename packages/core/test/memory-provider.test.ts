@@ -22,14 +22,17 @@ test("registered once, known by a small integer", () => {
   expect([providers.has(a), providers.has(provider("a"))]).toEqual([true, false]);
 });
 
-test.each(["init", "destroy", "allocNetmems", "releaseNetmem", "owns"])("a provider without %s is refused, by name", (hook) => {
-  const providers = new ProviderRegistry();
-  const incomplete = { ...provider("half"), [hook]: undefined } as unknown as MemoryProviderOps;
-  const error = errorOf(() => providers.register(incomplete));
-  expect(error).toMatchObject({ code: "ERR_NETMEM_PROVIDER_INCOMPLETE", errno: "EFAULT", value: "half" });
-  expect(String(error["message"])).toContain(`lacks ${hook}`);
-  expect(providers.has(incomplete)).toBe(false);
-});
+test.each(["init", "destroy", "allocNetmems", "releaseNetmem", "owns"])(
+  "a provider without %s is refused, by name",
+  (hook) => {
+    const providers = new ProviderRegistry();
+    const incomplete = { ...provider("half"), [hook]: undefined } as unknown as MemoryProviderOps;
+    const error = errorOf(() => providers.register(incomplete));
+    expect(error).toMatchObject({ code: "ERR_NETMEM_PROVIDER_INCOMPLETE", errno: "EFAULT", value: "half" });
+    expect(String(error["message"])).toContain(`lacks ${hook}`);
+    expect(providers.has(incomplete)).toBe(false);
+  },
+);
 
 test("another version of the contract is refused", () => {
   const providers = new ProviderRegistry();

@@ -39,6 +39,10 @@ test("a zeroed word is a free buffer of nobody", () => {
 test("states have names", () => {
   const names = Object.values(NetmemState).map((state) => metaStateName(ownerTag(7, state)));
   expect(names).toEqual(["free", "pooled", "out", "returning", "quarantined", "posted"]);
-  expect([META_POOLED, META_OUT, META_QUARANTINED].map((meta) => metaStateName(meta))).toEqual(["pooled", "out", "quarantined"]);
+  expect([META_POOLED, META_OUT, META_QUARANTINED].map((meta) => metaStateName(meta))).toEqual([
+    "pooled",
+    "out",
+    "quarantined",
+  ]);
   expect(metaStateName(7 << 9)).toBe("invalid");
 });

@@ -90,7 +90,13 @@ test("#154 one more reference: a page counts it, a net_iov's area hears of it, p
 test("#154 a dead reference gets no holder", () => {
   const { host } = createCoreHost();
   const calls: number[] = [];
-  const area = host.areas.add({ name: "devmem", count: 1, pageShift: 12, getRef: (ref) => calls.push(ref), putRef: (ref) => calls.push(ref) });
+  const area = host.areas.add({
+    name: "devmem",
+    count: 1,
+    pageShift: 12,
+    getRef: (ref) => calls.push(ref),
+    putRef: (ref) => calls.push(ref),
+  });
   const niov = host.areas.refAt(area, 0);
   expectRefused(host, "ERR_NETMEM_STALE_REF", () => getNetmem(host, niov));
   expectRefused(host, "ERR_NETMEM_STALE_REF", () => putNetmem(host, niov));

@@ -1,5 +1,15 @@
 import { expect, test } from "vitest";
-import { MemType, OWN_COUNT, OWN_LIMIT, OWN_STACK, OWN_TYPE, OWNER_NONE, OWNER_ORDER0, OWNER_STACK_SIZE, OWNER_WORDS } from "../src/index.ts";
+import {
+  MemType,
+  OWN_COUNT,
+  OWN_LIMIT,
+  OWN_STACK,
+  OWN_TYPE,
+  OWNER_NONE,
+  OWNER_ORDER0,
+  OWNER_STACK_SIZE,
+  OWNER_WORDS,
+} from "../src/index.ts";
 import { createCoreHost, expectRefused, FakeOwner } from "./core-host.ts";
 
 test("a record is ten cache lines, apart from its neighbours, and holds the whole stack", () => {
@@ -56,7 +66,11 @@ test("owners are found, typed and named", () => {
   const owner = new FakeOwner(host, MemType.Devmem, 0);
   expect(host.owners.get(owner.id)).toBe(owner);
   expect(host.owners.typeOf(owner.id)).toBe(MemType.Devmem);
-  expect([host.owners.get(OWNER_ORDER0), host.owners.get(OWNER_NONE), host.owners.get(99_999)]).toEqual([pages, null, null]);
+  expect([host.owners.get(OWNER_ORDER0), host.owners.get(OWNER_NONE), host.owners.get(99_999)]).toEqual([
+    pages,
+    null,
+    null,
+  ]);
   expect(host.owners.describe(owner.id)).toBe(owner.name);
   expect(host.owners.describe(OWNER_NONE)).toBe("the page allocator or a provider");
   host.owners.release(owner.id);

@@ -41,34 +41,43 @@ function isShared(host: Host, ref: NetmemRef): boolean {
   return (host.i32[idxOf(ref)]! & META_SHARED) !== 0;
 }
 
-test.each([false, true])("#67 fragment(4): three drops leave holders, the fourth is the last and the count reads 1 (threaded: %s)", (threaded) => {
-  const { host, ref } = createSubject(threaded);
-  setPpRefCount(host, ref, 4);
-  expect([1, 2, 3].map(() => unrefNetmem(host, ref, 1))).toEqual([3, 2, 1]);
-  expect(unrefNetmem(host, ref, 1)).toBe(0);
-  expect(ppRefCount(host, ref)).toBe(1);
-});
+test.each([false, true])(
+  "#67 fragment(4): three drops leave holders, the fourth is the last and the count reads 1 (threaded: %s)",
+  (threaded) => {
+    const { host, ref } = createSubject(threaded);
+    setPpRefCount(host, ref, 4);
+    expect([1, 2, 3].map(() => unrefNetmem(host, ref, 1))).toEqual([3, 2, 1]);
+    expect(unrefNetmem(host, ref, 1)).toBe(0);
+    expect(ppRefCount(host, ref)).toBe(1);
+  },
+);
 
-test.each([false, true])("#68 count 10: unref(10) returns 0 and the count reads 1; unref(7) returns 3 (threaded: %s)", (threaded) => {
-  const { host, ref } = createSubject(threaded);
-  setPpRefCount(host, ref, 10);
-  expect(unrefNetmem(host, ref, 10)).toBe(0);
-  expect(ppRefCount(host, ref)).toBe(1);
-  setPpRefCount(host, ref, 10);
-  expect(unrefNetmem(host, ref, 7)).toBe(3);
-  expect(ppRefCount(host, ref)).toBe(3);
-});
+test.each([false, true])(
+  "#68 count 10: unref(10) returns 0 and the count reads 1; unref(7) returns 3 (threaded: %s)",
+  (threaded) => {
+    const { host, ref } = createSubject(threaded);
+    setPpRefCount(host, ref, 10);
+    expect(unrefNetmem(host, ref, 10)).toBe(0);
+    expect(ppRefCount(host, ref)).toBe(1);
+    setPpRefCount(host, ref, 10);
+    expect(unrefNetmem(host, ref, 7)).toBe(3);
+    expect(ppRefCount(host, ref)).toBe(3);
+  },
+);
 
-test.each([false, true])("#70 count 2, one more holder: three returns, the third is the last (threaded: %s)", (threaded) => {
-  const { host, pool, ref } = createSubject(threaded);
-  setPpRefCount(host, ref, 2);
-  refNetmem(host, ref);
-  const left: number[] = [];
-  pool.onSlow = (slow) => left.push(unrefNetmem(host, slow, 1));
-  for (let k = 0; k < 3; k++) returnNetmem(host, ref);
-  expect(left).toEqual([2, 1, 0]);
-  expect(ppRefCount(host, ref)).toBe(1);
-});
+test.each([false, true])(
+  "#70 count 2, one more holder: three returns, the third is the last (threaded: %s)",
+  (threaded) => {
+    const { host, pool, ref } = createSubject(threaded);
+    setPpRefCount(host, ref, 2);
+    refNetmem(host, ref);
+    const left: number[] = [];
+    pool.onSlow = (slow) => left.push(unrefNetmem(host, slow, 1));
+    for (let k = 0; k < 3; k++) returnNetmem(host, ref);
+    expect(left).toEqual([2, 1, 0]);
+    expect(ppRefCount(host, ref)).toBe(1);
+  },
+);
 
 test("#71 the only holder drops out without a write", () => {
   const { host, ref } = createSubject(false);
@@ -130,7 +139,8 @@ test("only a live buffer gets another holder", () => {
     expectRefused(host, "ERR_NETMEM_BAD_REF", () => share(host, makeRef(host.layout.maxNetmems, 0, 0)));
   }
   pool.handOut(armed);
-  for (const share of [refNetmem, getNetmem, checkLive]) expectRefused(host, "ERR_NETMEM_STALE_REF", () => share(host, ref));
+  for (const share of [refNetmem, getNetmem, checkLive])
+    expectRefused(host, "ERR_NETMEM_STALE_REF", () => share(host, ref));
   expect(() => checkLive(host, armed)).not.toThrow();
 });
 

@@ -26,7 +26,10 @@ interface Command {
 
 const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("alloc" as const), n: fc.nat(OWNER_COUNT - 1) }) },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("return" as const, "get" as const, "put" as const), n: fc.nat(1000) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constantFrom("return" as const, "get" as const, "put" as const), n: fc.nat(1000) }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("bulk" as const), n: fc.nat(12) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("drain" as const), n: fc.nat(OWNER_COUNT - 1) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("misuse" as const), n: fc.nat(1000) }) },
@@ -91,7 +94,11 @@ class World {
   /** Buffers that were shared once take the slow path to the same place. */
   private bulk(n: number): void {
     const gone = this.out.filter(({ extra }) => extra === 0).slice(0, n);
-    returnNetmemBulk(this.host, Int32Array.from(gone, ({ ref }) => ref), gone.length);
+    returnNetmemBulk(
+      this.host,
+      Int32Array.from(gone, ({ ref }) => ref),
+      gone.length,
+    );
     for (const entry of gone) this.bury(entry);
   }
 
@@ -124,7 +131,8 @@ class World {
     const isNextUser = this.out.some((entry) => entry.ref === ref);
     const meta = this.host.i32[idxOf(ref)]! & META_GEN_MASK;
     const isHome = !this.out.some((entry) => idxOf(entry.ref) === idxOf(ref));
-    const code = isHome && meta === ((genOf(ref) + 1) & META_GEN_MASK) ? "ERR_NETMEM_DOUBLE_PUT" : "ERR_NETMEM_STALE_REF";
+    const code =
+      isHome && meta === ((genOf(ref) + 1) & META_GEN_MASK) ? "ERR_NETMEM_DOUBLE_PUT" : "ERR_NETMEM_STALE_REF";
     if (!isNextUser) expectRefused(this.host, code, () => returnNetmem(this.host, ref));
     expectRefused(this.host, "ERR_NETMEM_BAD_REF", () => returnNetmem(this.host, makeRef(n % 64, genOf(ref), 0)));
   }

@@ -42,7 +42,11 @@ test("#215 a buffer goes to its own owner's stack, armed for its next user", () 
   returnNetmem(host, ofA!);
   expect([a.stack(), b.stack()]).toEqual([[next(ofA!)], [next(ofB!)]]);
   const meta = host.i32[idxOf(ofA!)]!;
-  expect([metaOwner(meta), metaState(meta), meta & META_GEN_MASK]).toEqual([a.id, NetmemState.Pooled, genOf(next(ofA!))]);
+  expect([metaOwner(meta), metaState(meta), meta & META_GEN_MASK]).toEqual([
+    a.id,
+    NetmemState.Pooled,
+    genOf(next(ofA!)),
+  ]);
   expect([...a.slowCalls, ...b.slowCalls]).toEqual([]);
 });
 
@@ -54,7 +58,12 @@ test("#220 one packet, many types: every piece goes home to its own, in one call
   const area = host.areas.add({ name: "gpu", count: 8, pageShift: 12 });
   const niov = owners[2]!.handOut(host.areas.refAt(area, 5));
   const plain = takePage(subject);
-  const packet = [...owners.slice(0, 2).flatMap((owner) => poolPages(subject, owner, 2)), niov, ...poolPages(subject, owners[3]!, 1), plain];
+  const packet = [
+    ...owners.slice(0, 2).flatMap((owner) => poolPages(subject, owner, 2)),
+    niov,
+    ...poolPages(subject, owners[3]!, 1),
+    plain,
+  ];
   const free = pages.freePageCount();
   returnNetmemBulk(host, Int32Array.from(packet), packet.length);
   expect(owners.map(({ count }) => count)).toEqual([2, 2, 1, 1]);
@@ -205,7 +214,8 @@ test("numbers that name no buffer, header words among them", () => {
       }
     }
   }
-  for (const number of [0, -1, -(2 ** 31)]) expectRefused(host, "ERR_NETMEM_BAD_REF", () => returnNetmem(host, asNetmemRef(number)));
+  for (const number of [0, -1, -(2 ** 31)])
+    expectRefused(host, "ERR_NETMEM_BAD_REF", () => returnNetmem(host, asNetmemRef(number)));
 });
 
 test("a live reference with the sign bit set is none", () => {
@@ -223,7 +233,9 @@ test("bulk: entries before a bad one are home, it and the rest are not, and the 
   const list = Int32Array.of(refs[0]!, refs[1]!, refs[0]!, refs[2]!, refs[3]!);
   const error = errorOf(() => returnNetmemBulk(host, list, 5));
   expect(error).toMatchObject({ code: "ERR_NETMEM_DOUBLE_PUT", param: "refs[2]", value: refs[0] });
-  expect(String(error["message"])).toMatch(/^ERR_NETMEM_DOUBLE_PUT: entry 2: .*exactly once\. Entries before 2 are home; it and the rest are still yours\.$/);
+  expect(String(error["message"])).toMatch(
+    /^ERR_NETMEM_DOUBLE_PUT: entry 2: .*exactly once\. Entries before 2 are home; it and the rest are still yours\.$/,
+  );
   expect(error["cause"]).toMatchObject({ code: "ERR_NETMEM_DOUBLE_PUT", param: "ref" });
   expect(pool.stack()).toEqual([next(refs[0]!), next(refs[1]!)]);
   returnNetmemBulk(host, list.subarray(3), 2);
@@ -245,7 +257,13 @@ test("bulk: nothing for a count of 0; an owner's own error comes through as it i
 });
 
 test("failBulkEntry keeps the errno", () => {
-  const cause = new NetmemError({ code: "ERR_NETMEM_X", errno: "EBUSY", reason: "it is busy", remedy: "Wait.", value: 9 });
+  const cause = new NetmemError({
+    code: "ERR_NETMEM_X",
+    errno: "EBUSY",
+    reason: "it is busy",
+    remedy: "Wait.",
+    value: 9,
+  });
   expect(errorOf(() => failBulkEntry(cause, 3))).toMatchObject({
     code: "ERR_NETMEM_X",
     errno: "EBUSY",

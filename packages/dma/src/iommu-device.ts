@@ -1,44 +1,15 @@
-/*
- * data path
- *
- * A device behind an IOMMU. Its page table is one arena word for each I/O page:
- *
- *   30           pageShift   3       2     1      0
- *  +------------------------+-------+-----+------+---+
- *  | arena page             | write | read| huge | 1 |    0 as a whole: not mapped
- *  +------------------------+-------+-----+------+---+
- *
- * "huge" pages belong to a 2 MiB entry of the IOTLB, which is cached under its first page. An unmap takes pages out of
- * the IOTLB before it returns, so what is cached is never older than the table, and the table alone decides where a
- * translation leads; the IOTLB decides what it costs.
- */
 import { checkInt, DmaDir, type DmaDevice, type Host, type NetmemRef } from "@netmem/core";
 import { ArenaWords } from "./arena-words.ts";
 import { bufferOffset } from "./buffer-offset.ts";
-import { Iotlb } from "./iotlb.ts";
 import { IovaSpace } from "./iova-space.ts";
 import { Mappings } from "./mappings.ts";
+import { TranslationUnit } from "./translation-unit.ts";
 
-const PRESENT = 1;
-const HUGE = 2;
-const READ = 4;
-const WRITE = 8;
 const HUGE_SHIFT = 21;
-const TO_DEVICE = DmaDir.ToDevice;
-const FROM_DEVICE = DmaDir.FromDevice;
-
+const HUGE_BYTES = 2 ** HUGE_SHIFT;
 const DEFAULT_IOTLB_ENTRIES = 64;
 const MAX_IOTLB_ENTRIES = 65536;
 const MAX_IO_PAGES = 2 ** 20;
-
-/* Places of the counters. A Float64Array: exact to 2^53, and written once per burst. */
-const HITS = 0;
-const MISSES = 1;
-const EVICTIONS = 2;
-const INVALIDATIONS = 3;
-const FAULTS = 4;
-const REFUSED = 5;
-const COUNTERS = 6;
 
 export interface IommuParams {
   /** Entries of the IOTLB, 1 to 65536, for both page sizes together. Default 64. */
@@ -48,21 +19,21 @@ export interface IommuParams {
    * of two. Each costs 8 bytes of the arena.
    */
   readonly ioPages?: number;
-  /** Use one entry per 2 MiB where a mapping allows it. Default true. */
+  /** Use one IOTLB entry per 2 MiB where a mapping allows it. Default true. */
   readonly hugeMappings?: boolean;
 }
 
-/** What an IOMMU counted since it was made. hits + misses + faults = addresses translated or checked without success. */
+/** What an IOMMU counted since it was made. Every address translated is one of hit, miss or fault. */
 export interface IommuStats {
   readonly hits: number;
   readonly misses: number;
-  /** Misses that pushed another page out. */
+  /** Misses that pushed another page out of the IOTLB. */
   readonly evictions: number;
   /** IOTLB entries that an unmap dropped. */
   readonly invalidations: number;
-  /** Accesses to what is not mapped, or not in that direction. */
+  /** Accesses to what is not mapped, or (by `checkWrite`, `checkRead`) not in that direction. */
   readonly faults: number;
-  /** Mappings refused because the address space had no room. */
+  /** Maps refused because the address space had no room. */
   readonly refused: number;
   /** Mappings that are live now. */
   readonly mapped: number;
@@ -71,183 +42,106 @@ export interface IommuStats {
 }
 
 export class IommuDevice implements DmaDevice {
-  // "declare": see docs/decisions/0007. Hot fields first.
-  declare private readonly i32: Int32Array;
-  /** Word offset of the page table. */
-  declare private readonly tableAt: number;
-  /** 0 once the device is disposed, so that every address faults. */
-  declare private ioPages: number;
-  /** Clears the bits of a page frame number below its 2 MiB block. */
-  declare private readonly hugeMask: number;
-  /** Clears the bits of a table word that are no address. */
-  declare private readonly offsetMask: number;
-  declare private readonly iotlb: Iotlb;
-  declare private readonly counts: Float64Array;
-  declare private readonly pageShift: number;
-  declare private readonly hugeOrder: number;
-  declare private readonly hugeMappings: boolean;
-  declare private readonly mappings: Mappings;
-  declare private readonly iovas: IovaSpace;
-  declare private readonly memory: ArenaWords;
-  declare private readonly host: Host;
-  declare readonly name: string;
-  declare readonly needsSync: boolean;
+  readonly name = "iommu";
+  readonly needsSync = false;
+  private readonly unit: TranslationUnit;
+  private readonly mappings: Mappings;
+  private readonly iovas: IovaSpace;
+  private readonly memory: ArenaWords;
+  private readonly host: Host;
+  private readonly hugeOrder: number;
+  private readonly hugeMappings: boolean;
+  private refused = 0;
+  private disposed = false;
 
   /** @internal Use {@link createIommuDevice}. */
   constructor(host: Host, params: IommuParams) {
-    const { pageShift } = host;
     const entries = checkInt("iotlbEntries", params.iotlbEntries ?? DEFAULT_IOTLB_ENTRIES, 1, MAX_IOTLB_ENTRIES) | 0;
     const ioPages = checkInt("ioPages", params.ioPages ?? defaultIoPages(host), 2, MAX_IO_PAGES) | 0;
-    const hugeOrder = HUGE_SHIFT - pageShift;
-    const memory = new ArenaWords(host.heap);
-    this.i32 = host.i32;
-    this.tableAt = memory.take(ioPages);
-    this.ioPages = ioPages;
-    this.hugeMask = -1 << hugeOrder;
-    this.offsetMask = -1 << pageShift;
-    this.iotlb = new Iotlb(host.i32, memory, entries, ioPages);
-    this.counts = new Float64Array(COUNTERS);
-    this.pageShift = pageShift;
-    this.hugeOrder = hugeOrder;
-    this.hugeMappings = params.hugeMappings ?? true;
-    this.mappings = new Mappings("iommu", ioPages, pageShift);
-    this.iovas = new IovaSpace(this.mappings, ioPages, hugeOrder);
-    this.memory = memory;
     this.host = host;
-    this.name = "iommu";
-    this.needsSync = false;
+    this.hugeOrder = HUGE_SHIFT - host.pageShift;
+    this.hugeMappings = params.hugeMappings ?? true;
+    this.memory = new ArenaWords(host.heap);
+    this.unit = new TranslationUnit(host.i32, this.memory, ioPages, entries, host.pageShift, this.hugeOrder);
+    this.mappings = new Mappings(this.name, ioPages, host.pageShift);
+    this.iovas = new IovaSpace(this.mappings, ioPages, this.hugeOrder);
   }
 
   /** 0 when no run of 2^order I/O pages is free, counted as `refused`. @throws what {@link createIommuDevice} says. */
   map(ref: NetmemRef, order: number, dir: DmaDir): number {
     const offset = bufferOffset(this.host, ref, order, dir);
-    const pfn = this.ioPages === 0 ? 0 : this.iovas.find(order);
+    const pfn = this.disposed ? 0 : this.iovas.find(order);
     if (pfn === 0) {
-      this.count(REFUSED, 1);
+      this.refused++;
       return 0;
     }
     this.mappings.add(pfn, order, dir);
-    this.setTable(pfn, 1 << order, offset | this.flagsOf(offset, order, dir));
+    this.unit.setRange(pfn, 2 ** order, offset, {
+      canRead: dir !== DmaDir.FromDevice,
+      canWrite: dir !== DmaDir.ToDevice,
+      isHuge: this.hugeMappings && order >= this.hugeOrder && offset % HUGE_BYTES === 0,
+    });
     return pfn;
   }
 
   /** Every later use of the pages faults. @throws `ERR_NETMEM_DMA_NOT_MAPPED`, `ERR_NETMEM_DMA_MISMATCH` (EINVAL) */
   unmap(pfn: number, order: number, dir: DmaDir): void {
-    if (this.ioPages === 0) return;
+    if (this.disposed) return;
     this.mappings.remove(pfn, order, dir);
-    const { i32, tableAt, iotlb } = this;
-    const step = (i32[tableAt + pfn]! & HUGE) === 0 ? 1 : 1 << this.hugeOrder;
-    const end = pfn + (1 << order);
-    let dropped = 0;
-    for (let page = pfn; page < end; page += step) dropped += iotlb.invalidate(page);
-    i32.fill(0, tableAt + pfn, tableAt + end);
-    this.count(INVALIDATIONS, dropped);
+    this.unit.clearRange(pfn, 2 ** order);
   }
 
   /** Nothing to do: device and CPU see the same bytes. */
   syncForDevice(_pfn: number, _offset: number, _len: number, _dir: DmaDir): void {}
 
+  /** Nothing to do: device and CPU see the same bytes. */
   syncForCpu(_pfn: number, _offset: number, _len: number, _dir: DmaDir): void {}
 
   /** See {@link DmaDevice.translateMany}. Any mapping translates, whatever its direction: see {@link checkWrite}. */
   translateMany(pfns: Int32Array, n: number): void {
-    const { i32, tableAt, ioPages, hugeMask, offsetMask, iotlb } = this;
-    const slotOfAt = iotlb.slotOfAt;
-    let misses = 0;
-    let evictions = 0;
-    let faults = 0;
-    for (let k = 0; k < n; k++) {
-      const pfn = pfns[k]!;
-      const entry = pfn >= 0 && pfn < ioPages ? i32[tableAt + pfn]! : 0;
-      if (entry === 0) {
-        pfns[k] = -1;
-        faults++;
-        continue;
-      }
-      const page = (entry & HUGE) === 0 ? pfn : pfn & hugeMask;
-      const slot = i32[slotOfAt + page]!;
-      if (slot === 0) {
-        misses++;
-        evictions += iotlb.fill(page);
-      } else if (slot !== iotlb.head) iotlb.touch(slot);
-      pfns[k] = entry & offsetMask;
-    }
-    this.countBurst(n, misses, evictions, faults);
+    this.unit.translateMany(pfns, n);
   }
 
-  /** Whether the device may write to the page; false is counted as a fault. Leaves the IOTLB alone. */
+  /** Whether the device may write to the page. A "no" is counted as a fault; the IOTLB is not asked. */
   checkWrite(pfn: number): boolean {
-    return this.checkAccess(pfn, WRITE);
+    return this.unit.checkWrite(pfn);
   }
 
-  /** Whether the device may read the page; false is counted as a fault. Leaves the IOTLB alone. */
+  /** Whether the device may read the page. A "no" is counted as a fault; the IOTLB is not asked. */
   checkRead(pfn: number): boolean {
-    return this.checkAccess(pfn, READ);
+    return this.unit.checkRead(pfn);
   }
 
-  /** Pages in the IOTLB, the one used last first, 2 MiB entries by their first page. Control path. */
+  /** Pages in the IOTLB, the one used last first, 2 MiB ones by their first page. A copy. */
   iotlbPages(): number[] {
-    return this.iotlb.pages();
+    return this.unit.cachedPages();
   }
 
-  /** A copy of the counters. Control path. */
+  /** A copy of the counters. */
   stats(): IommuStats {
-    const { counts, mappings } = this;
+    const { unit, mappings, refused } = this;
     return {
-      hits: counts[HITS]!,
-      misses: counts[MISSES]!,
-      evictions: counts[EVICTIONS]!,
-      invalidations: counts[INVALIDATIONS]!,
-      faults: counts[FAULTS]!,
-      refused: counts[REFUSED]!,
+      hits: unit.hits,
+      misses: unit.misses,
+      evictions: unit.evictions(),
+      invalidations: unit.invalidations,
+      faults: unit.faults,
+      refused,
       mapped: mappings.count,
       mappedPages: mappings.mappedPageCount,
     };
   }
 
   /**
-   * Gives the arena memory back. Mappings that are live end: from then on everything faults, nothing can be mapped, and
-   * an unmap or a second call does nothing. Control path.
+   * Gives the arena memory back. Mappings that are live end: from then on everything faults, maps are refused, and an
+   * unmap or a second call does nothing.
    */
   dispose(): void {
-    if (this.ioPages === 0) return;
-    this.ioPages = 0;
+    if (this.disposed) return;
+    this.disposed = true;
+    this.unit.close();
     this.mappings.clear();
     this.memory.giveBack();
-  }
-
-  private checkAccess(pfn: number, access: number): boolean {
-    const entry = pfn >= 0 && pfn < this.ioPages ? this.i32[this.tableAt + pfn]! : 0;
-    if ((entry & access) !== 0) return true;
-    this.count(FAULTS, 1);
-    return false;
-  }
-
-  private setTable(pfn: number, size: number, first: number): void {
-    const { i32, tableAt } = this;
-    const step = 1 << this.pageShift;
-    let entry = first;
-    for (let page = pfn; page < pfn + size; page++) {
-      i32[tableAt + page] = entry;
-      entry += step;
-    }
-  }
-
-  private flagsOf(offset: number, order: number, dir: DmaDir): number {
-    const isHuge = this.hugeMappings && order >= this.hugeOrder && (offset & ((1 << HUGE_SHIFT) - 1)) === 0;
-    return PRESENT | (isHuge ? HUGE : 0) | (dir === FROM_DEVICE ? 0 : READ) | (dir === TO_DEVICE ? 0 : WRITE);
-  }
-
-  private countBurst(n: number, misses: number, evictions: number, faults: number): void {
-    const counts = this.counts;
-    counts[HITS] = counts[HITS]! + (n - misses - faults);
-    if (misses !== 0) counts[MISSES] = counts[MISSES]! + misses;
-    if (evictions !== 0) counts[EVICTIONS] = counts[EVICTIONS]! + evictions;
-    if (faults !== 0) counts[FAULTS] = counts[FAULTS]! + faults;
-  }
-
-  private count(counter: number, by: number): void {
-    this.counts[counter] = this.counts[counter]! + by;
   }
 }
 
@@ -256,11 +150,11 @@ function defaultIoPages(host: Host): number {
 }
 
 /**
- * A device behind an IOMMU with an IOTLB of exact least-recently-used replacement (strict mode: an unmap invalidates at
- * once). Addresses go round in a circle, so a use after unmap faults instead of meeting the next mapping.
+ * A device behind an IOMMU whose IOTLB replaces the page used least recently, exactly. It is strict: an unmap invalidates
+ * at once. Addresses are handed out in a circle, so that a use after unmap faults instead of meeting the next mapping.
  *
  * A mapping of 2 MiB or more that is aligned to 2 MiB in the arena takes one IOTLB entry per 2 MiB, any other one per
- * page. Translating costs 2-5 ns per address, mapping a page about 50.
+ * page. Translating costs 2-6 ns per address; mapping and unmapping a page 100.
  *
  * Belongs to the thread that made it.
  *

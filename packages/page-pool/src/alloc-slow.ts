@@ -152,7 +152,12 @@ function allocFromProvider(pool: PoolState): NetmemRef | 0 {
   const kept = isHonest ? n - 1 : n;
   i32[pool.at] = kept;
   add(i32, pool.countersAt + C_PUSHED, kept);
-  if (bad >= 0) failProvider(pool, `returned ref 0x${scratch[bad]!.toString(16)}, which is no free buffer of its own`, scratch[bad]!);
+  if (bad >= 0)
+    failProvider(
+      pool,
+      `returned ref 0x${scratch[bad]!.toString(16)}, which is no free buffer of its own`,
+      scratch[bad]!,
+    );
   if (!isHonest) failProvider(pool, `returned ${claim} buffers of at most ${pool.refillCount}`, claim);
   return handOut(pool, i32[pool.at + STACK + n - 1]!);
 }
@@ -183,7 +188,8 @@ function failProvider(pool: PoolState, what: string, value: unknown): never {
     code: "ERR_NETMEM_PROVIDER_GARBAGE",
     errno: "EFAULT",
     reason: `provider ${pool.provider!.name} ${what}`,
-    remedy: "Return only buffers that the provider owns and nobody uses; the good ones of the batch are in the pool's cache.",
+    remedy:
+      "Return only buffers that the provider owns and nobody uses; the good ones of the batch are in the pool's cache.",
     param: "provider",
     value,
   });

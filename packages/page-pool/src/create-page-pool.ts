@@ -12,16 +12,35 @@ function providerOf(host: Host, params: ResolvedParams): MemoryProviderOps | nul
   if (provider === null) return null;
   const wanted = PagePoolFlag.DmaMap | PagePoolFlag.DmaSyncDev;
   if ((params.flags & wanted) !== wanted) {
-    failProvider("EOPNOTSUPP", "ERR_NETMEM_PROVIDER_DMA", "needs DmaMap and DmaSyncDev on its pools", "Set both flags.", provider);
+    failProvider(
+      "EOPNOTSUPP",
+      "ERR_NETMEM_PROVIDER_DMA",
+      "needs DmaMap and DmaSyncDev on its pools",
+      "Set both flags.",
+      provider,
+    );
   }
   if (!host.providers.has(provider)) {
-    failProvider("EFAULT", "ERR_NETMEM_PROVIDER_UNKNOWN", "is not registered on this host", "Call host.providers.register first.", provider);
+    failProvider(
+      "EFAULT",
+      "ERR_NETMEM_PROVIDER_UNKNOWN",
+      "is not registered on this host",
+      "Call host.providers.register first.",
+      provider,
+    );
   }
   return provider;
 }
 
 function failProvider(errno: string, code: string, what: string, remedy: string, provider: MemoryProviderOps): never {
-  throw new NetmemError({ code, errno, reason: `provider ${provider.name} ${what}`, remedy, param: "provider", value: provider.name });
+  throw new NetmemError({
+    code,
+    errno,
+    reason: `provider ${provider.name} ${what}`,
+    remedy,
+    param: "provider",
+    value: provider.name,
+  });
 }
 
 /**

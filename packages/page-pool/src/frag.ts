@@ -73,7 +73,10 @@ function drainFragPage(pool: FragPool, ref: NetmemRef): NetmemRef | 0 {
 function dropBias(pool: PoolState, ref: NetmemRef, users: number): number {
   const left = unrefNetmem(pool.host, ref, BIAS_MAX - users);
   if (left < 0) {
-    pool.host.warn("WARN_NETMEM_FRAG_OVERPUT", `${pool.params.name} ${pool.id}: a fragment of page 0x${ref.toString(16)} was returned twice`);
+    pool.host.warn(
+      "WARN_NETMEM_FRAG_OVERPUT",
+      `${pool.params.name} ${pool.id}: a fragment of page 0x${ref.toString(16)} was returned twice`,
+    );
   }
   return left;
 }

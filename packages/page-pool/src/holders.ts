@@ -1,4 +1,13 @@
-import { asNetmemRef, IDX_MASK, makeRef, META_GEN_MASK, META_OUT, META_OWNER_SHIFT, META_STATE_MASK, type NetmemRef } from "@netmem/core";
+import {
+  asNetmemRef,
+  IDX_MASK,
+  makeRef,
+  META_GEN_MASK,
+  META_OUT,
+  META_OWNER_SHIFT,
+  META_STATE_MASK,
+  type NetmemRef,
+} from "@netmem/core";
 import type { PoolState } from "./pool-state.ts";
 
 /** References of up to `max` buffers that users hold. Walks the whole netmem table: control path. */

@@ -8,6 +8,6 @@ export { BULK_QUEUE_SIZE, DEFAULT_RING_SIZE, DEFER_TIME_MS, DEFER_WARN_INTERVAL_
 export { PagePool } from "./page-pool.ts";
 export { PagePoolFlag } from "./params.ts";
 export type { DirectRecycle, PagePoolParams, ResolvedParams } from "./params.ts";
-export type { PoolState, PoolTracer } from "./pool-state.ts";
+export type { PoolTracer } from "./pool-state.ts";
 export { createPagePoolStats } from "./stats.ts";
 export type { PagePoolAllocStats, PagePoolRecycleStats, PagePoolStats } from "./stats.ts";

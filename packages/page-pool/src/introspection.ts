@@ -69,7 +69,10 @@ export function pagePoolDump(host: Host): PagePoolRecord[] {
 }
 
 /** Counters of one pool (`page-pool-stats-get`). Selecting by device is for the dump, as in the kernel. */
-export function pagePoolStatsGet(host: Host, select: { readonly id?: number; readonly ifindex?: number }): PagePoolStatsRecord {
+export function pagePoolStatsGet(
+  host: Host,
+  select: { readonly id?: number; readonly ifindex?: number },
+): PagePoolStatsRecord {
   if (select.ifindex !== undefined || select.id === undefined) {
     failParam("ifindex", select.ifindex, "an id instead", "Use pagePoolStatsDump to select by ifindex.");
   }

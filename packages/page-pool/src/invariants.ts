@@ -12,6 +12,7 @@ import {
   ppRefCount,
 } from "@netmem/core";
 import { inflightOf } from "./inflight.ts";
+import type { PagePool } from "./page-pool.ts";
 import { FRAG_REF, type PoolState } from "./pool-state.ts";
 
 /** Buffers of the pool in state "out", counted in the netmem table; the current fragment page is one of them. */
@@ -31,9 +32,11 @@ function checkPooled(pool: PoolState, value: number, seen: Set<number>): void {
   const where = `ref 0x${ref.toString(16)}`;
   if (seen.has(idx)) fail("I3", `${where} is in the pool twice`);
   seen.add(idx);
-  if (pool.i32[idx] !== (pool.pooledTag | (ref >>> GEN_SHIFT))) fail("I2", `${where} has meta 0x${pool.i32[idx]!.toString(16)}`);
+  if (pool.i32[idx] !== (pool.pooledTag | (ref >>> GEN_SHIFT)))
+    fail("I2", `${where} has meta 0x${pool.i32[idx]!.toString(16)}`);
   if (ppRefCount(pool.host, ref) !== 1) fail("I2", `${where} has pp_ref_count ${ppRefCount(pool.host, ref)}`);
-  if ((ref & 1) === 0 && pageRefCount(pool.host, ref) !== 1) fail("I2", `${where} has page refcount ${pageRefCount(pool.host, ref)}`);
+  if ((ref & 1) === 0 && pageRefCount(pool.host, ref) !== 1)
+    fail("I2", `${where} has page refcount ${pageRefCount(pool.host, ref)}`);
   if (isPfmemalloc(pool.host, ref)) fail("I2", `${where} is pfmemalloc`);
 }
 
@@ -43,7 +46,7 @@ function checkPooled(pool: PoolState, value: number, seen: Set<number>): void {
  *
  * @throws `ERR_NETMEM_INVARIANT`
  */
-export function checkPoolInvariants(pool: PoolState): void {
+export function checkPoolInvariants(pool: PagePool): void {
   if (pool.freed) return;
   const { i32, at } = pool;
   const cache = i32[at]!;
@@ -61,7 +64,10 @@ export function checkPoolInvariants(pool: PoolState): void {
   const accounted = cache + ring + out + quarantined;
   const inflight = inflightOf(pool);
   if (inflight !== accounted || inflight < 0) {
-    fail("I1", `hold - release is ${inflight}, cache ${cache} + ring ${ring} + frag page ${fragPage} + outside ${out - fragPage} + quarantine ${quarantined}`);
+    fail(
+      "I1",
+      `hold - release is ${inflight}, cache ${cache} + ring ${ring} + frag page ${fragPage} + outside ${out - fragPage} + quarantine ${quarantined}`,
+    );
   }
 }
 

@@ -32,7 +32,10 @@ export interface DrainOptions {
 function strictInflight(pool: PoolState): number {
   const inflight = inflightOf(pool);
   if (inflight < 0) {
-    pool.host.warn("WARN_NETMEM_NEGATIVE_INFLIGHT", `${pool.params.name} ${pool.id}: negative (${inflight}) in-flight buffers`);
+    pool.host.warn(
+      "WARN_NETMEM_NEGATIVE_INFLIGHT",
+      `${pool.params.name} ${pool.id}: negative (${inflight}) in-flight buffers`,
+    );
   }
   return inflight;
 }
@@ -91,7 +94,10 @@ function scrub(pool: PoolState): void {
   for (let ref = pool.ring.consume(); ref !== 0; ref = pool.ring.consume()) {
     const page = asNetmemRef(ref);
     if ((ref & 1) === 0 && pageRefCount(pool.host, page) !== 1) {
-      pool.host.warn("WARN_NETMEM_RING_REFCNT", `${pool.params.name} ${pool.id}: page 0x${ref.toString(16)} in the ring has other holders`);
+      pool.host.warn(
+        "WARN_NETMEM_RING_REFCNT",
+        `${pool.params.name} ${pool.id}: page 0x${ref.toString(16)} in the ring has other holders`,
+      );
     }
     releaseFromPool(pool, page);
   }

@@ -4,67 +4,66 @@
  * One class, never extended: a live subclass doubles the cost for everybody. The alloc cache is the owner record's
  * stack, so the table-driven return dispatch of core pushes into it without knowing what a page pool is.
  *
- * The cache holds *armed* references (next generation), so that an allocation writes the meta word without reading it.
- * One compare of the meta word on put proves owner, state, generation and "not shared". Everything unusual - fragments,
- * DMA sync, debugging, a destroyed pool - either sets META_SHARED or zeroes the push limit and lands in put-slow.ts.
+ * The cache holds *armed* references (next generation), so an allocation writes the meta word without reading it. One
+ * compare of it on put proves owner, state, generation and "not shared"; everything unusual ends in put-slow.ts.
  */
 import {
   asNetmemRef,
-  checkLive,
-  compoundHead,
   type Context,
   type DmaDir,
   failParam,
-  failReturn,
   GEN_ONE as GEN_ONE_,
   GEN_SHIFT as GEN_SHIFT_,
   type Host,
   IDX_MASK as IDX_MASK_,
   isPage,
-  makeRef,
   type MemAllocator,
   type MemOwner,
   type MemoryProviderOps,
   MemType,
-  META_GEN_MASK,
   META_OWNER_SHIFT,
   META_SHARED,
   type Napi,
-  NetmemError,
   type NetmemRef,
   NetmemState,
   OWN_LEFT as OWN_LEFT_,
   OWN_LIMIT as OWN_LIMIT_,
-  OWN_MEM_ID,
   OWN_STACK as OWN_STACK_,
   ownerTag,
   type PagePoolRecord,
   type PageRef,
-  ppRefCount,
+  type PoolHandle,
   type QueueAllocator,
   REF_MASK as REF_MASK_,
   refNetmem,
   type RxQueueInfo,
-  setPpRefCount,
-  unrefNetmem,
 } from "@netmem/core";
 import { type PtrRing, ptrRingProduce as ptrRingProduce_ } from "@netmem/ring";
-import { allocSlow, failDestroyed } from "./alloc-slow.ts";
+import { allocSlow } from "./alloc-slow.ts";
 import { FOLD } from "./counters.ts";
 import { describePool } from "./introspection.ts";
 import { allocFragSlow, allocSized } from "./frag.ts";
 import { outsideRefs } from "./holders.ts";
 import { inflightOf } from "./inflight.ts";
 import { checkPoolInvariants } from "./invariants.ts";
-import { BIAS_MAX, refillCountFor } from "./limits.ts";
+import { refillCountFor } from "./limits.ts";
 import { claimHome, destroyPool, drained, type DrainOptions } from "./lifecycle.ts";
 import { PagePoolFlag, type ResolvedParams } from "./params.ts";
 import { PoolDebug } from "./pool-debug.ts";
-import { FRAG_OFFSET as FRAG_OFFSET_, FRAG_REF as FRAG_REF_, FRAG_USERS as FRAG_USERS_, type PoolState, type PoolTracer, SlowBit } from "./pool-state.ts";
+import { failNotPage } from "./pool-errors.ts";
+import {
+  FRAG_OFFSET as FRAG_OFFSET_,
+  FRAG_REF as FRAG_REF_,
+  FRAG_USERS as FRAG_USERS_,
+  type PoolTracer,
+  SlowBit,
+} from "./pool-state.ts";
 import { type BulkChunk, createBulkChunk, putBulkSlow } from "./put-bulk.ts";
-import { checkOwn, dropRingFull, isDirect as isDirect_, pushCache, putSlow, putUnrefed } from "./put-slow.ts";
+import { dropRingFull, isDirect as isDirect_, pushCache, putSlow, putUnrefed } from "./put-slow.ts";
+import { checkFragment, fragment, liveRefAt, unref } from "./references.ts";
 import { releaseFromPool } from "./release.ts";
 import { applyMode, setSlow } from "./slow-mode.ts";
+import { addRegistration, addUser, disableDirect, enableDirect } from "./users.ts";
 import { addStats, createPagePoolStats, type PagePoolStats } from "./stats.ts";
 
 const GEN_ONE = GEN_ONE_;
@@ -87,7 +86,7 @@ const ASYNC_DISPOSE_TIMEOUT_MS = 5000;
  * A recycling allocator of pages or net_iovs for one receive queue (kernel: `struct page_pool`). Made by
  * `createPagePool`; all methods belong to the thread that made it.
  */
-export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocator {
+export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAllocator {
   // "declare" everywhere: the constructor alone creates the fields, in its order and with their final values, so that
   // V8 keeps integers as integers and the fields of the fast path share a cache line.
   declare readonly i32: Int32Array;
@@ -111,6 +110,12 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
   declare lastSize: number;
   declare readonly host: Host;
   declare readonly params: ResolvedParams;
+  declare readonly order: number;
+  declare readonly nid: number;
+  declare readonly dmaDir: DmaDir;
+  declare readonly dmaMap: boolean;
+  declare readonly dmaSync: boolean;
+  declare readonly rxq: RxQueueInfo | null;
   declare readonly context: Context;
   declare readonly name: string;
   declare readonly memType: number;
@@ -128,13 +133,14 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
   /** @internal */ declare freed: boolean;
   /** @internal */ declare memId: number;
   /** @internal */ declare disconnect: (() => void) | null;
-  /** @internal */ declare tracer: PoolTracer | null;
+  /** Hooks on the pool's books, null for none. They cost nothing on the fast path. */
+  declare tracer: PoolTracer | null;
   /** @internal */ declare onDrained: (() => void) | null;
   /** @internal */ declare readonly stopListening: () => void;
   /** @internal */ declare finalStats: PagePoolStats | null;
   /** @internal */ declare readonly drainWaiters: Set<() => void>;
-  private declare readonly chunk: BulkChunk;
-  private declare readonly proof: boolean;
+  declare private readonly chunk: BulkChunk;
+  declare private readonly proof: boolean;
 
   /** @internal Use `createPagePool`. */
   constructor(host: Host, params: ResolvedParams, provider: MemoryProviderOps | null) {
@@ -159,12 +165,20 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     this.lastSize = 0;
     this.host = host;
     this.params = params;
+    this.order = params.order;
+    this.nid = params.nid;
+    this.dmaDir = params.dmaDir;
+    this.dmaMap = (params.flags & PagePoolFlag.DmaMap) !== 0;
+    this.dmaSync = (params.flags & PagePoolFlag.DmaSyncDev) !== 0;
+    this.rxq = params.rxq;
     this.context = host.context;
     this.name = params.name;
     this.id = 0;
     this.ownerId = home.ownerId;
     this.provider = provider;
-    this.debug = params.debug ? new PoolDebug(host, home.ownerId, params.order, (ref) => releaseFromPool(this, ref)) : null;
+    this.debug = params.debug
+      ? new PoolDebug(host, home.ownerId, params.order, (ref) => releaseFromPool(this, ref))
+      : null;
     this.scratch = new Int32Array(refillCount);
     this.napi = params.napi;
     this.cpuid = params.cpuid;
@@ -182,33 +196,10 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     this.drainWaiters = new Set<() => void>();
     this.chunk = createBulkChunk();
     this.proof = host.level === "proof";
-    this.start();
-  }
-
-  private start(): void {
     this.i32[this.at + LEFT] = FOLD;
     applyMode(this);
     if (this.debug !== null) setSlow(this, SlowBit.Debug, true);
     if (this.dmaSync && this.host.dma?.needsSync === true) setSlow(this, SlowBit.DmaSync, true);
-  }
-
-  get order(): number {
-    return this.params.order;
-  }
-  get nid(): number {
-    return this.params.nid;
-  }
-  get dmaDir(): DmaDir {
-    return this.params.dmaDir;
-  }
-  get dmaMap(): boolean {
-    return (this.params.flags & PagePoolFlag.DmaMap) !== 0;
-  }
-  get dmaSync(): boolean {
-    return (this.params.flags & PagePoolFlag.DmaSyncDev) !== 0;
-  }
-  get rxq(): RxQueueInfo | null {
-    return this.params.rxq;
   }
 
   /**
@@ -310,14 +301,14 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
 
   /** Returns the piece or buffer that holds the arena byte at `offset` (`page_pool_free_va`). */
   freeVa(offset: number, allowDirect: boolean): void {
-    const ref = this.liveRefAt(offset);
-    if (this.debug !== null) this.checkFragment(this.debug, ref, offset - this.host.offsetOf(ref));
+    const ref = liveRefAt(this, offset);
+    checkFragment(this, ref, offset - this.host.offsetOf(ref));
     this.put(ref, -1, allowDirect);
   }
 
   /** Returns one fragment by its place; at the debug level a second return of the same fragment is certain to throw. */
   putFrag(ref: NetmemRef, offsetBytes: number, allowDirect: boolean): void {
-    if (this.debug !== null) this.checkFragment(this.debug, ref, offsetBytes);
+    checkFragment(this, ref, offsetBytes);
     this.put(ref, -1, allowDirect);
   }
 
@@ -400,9 +391,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
 
   /** Splits an exclusively held buffer into `n` references, each to be put once (`page_pool_fragment_netmem`). */
   fragmentNetmem(ref: NetmemRef, n: number): void {
-    checkLive(this.host, ref);
-    if (!isCount(n) || ppRefCount(this.host, ref) !== 1) failFragment(ref, n);
-    setPpRefCount(this.host, ref, n);
+    fragment(this, ref, n);
   }
 
   /** One more reference (`page_pool_ref_netmem`). */
@@ -415,10 +404,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
    * call {@link putUnrefed} exactly once.
    */
   unrefNetmem(ref: NetmemRef, n: number): number {
-    checkLive(this.host, ref);
-    if (!isCount(n)) failFragment(ref, n);
-    const left = unrefNetmem(this.host, ref, n);
-    return left < 0 ? failFragment(ref, n) : left;
+    return unref(this, ref, n);
   }
 
   getDmaDir(): DmaDir {
@@ -458,30 +444,17 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     this.debug?.touch(ref, tag);
   }
 
-  /** Installs hooks on the pool's books; null removes them. They cost nothing on the fast path. */
-  setTracer(tracer: PoolTracer | null): void {
-    this.tracer = tracer;
-  }
-
   /**
    * Ties the pool to a NAPI (`page_pool_enable_direct_recycling`). No-op for the same one.
    * @throws `ERR_NETMEM_NAPI_SET` when another is set, `ERR_NETMEM_INVALID_PARAM` for none.
    */
   enableDirectRecycling(napi: Napi): void {
-    if ((napi as Napi | null | undefined) == null) failParam("napi", napi, "a Napi", "Pass the NAPI that polls the queue.");
-    if (this.napi === napi && this.promote) return;
-    if (this.napi !== null && this.napi !== napi) failNapi(this.napi, napi);
-    this.napi = napi;
-    this.promote = true;
-    applyMode(this);
+    enableDirect(this, napi);
   }
 
   /** Unties it: only puts that promise direct context use the cache (`page_pool_disable_direct_recycling`). */
   disableDirectRecycling(): void {
-    this.napi = null;
-    this.cpuid = -1;
-    this.promote = false;
-    applyMode(this);
+    disableDirect(this);
   }
 
   /**
@@ -489,7 +462,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
    * @throws `ERR_NETMEM_POOL_DESTROYED`
    */
   get(): this {
-    this.addUser("get()");
+    addUser(this, "get()");
     return this;
   }
 
@@ -511,11 +484,7 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
    * @throws `ERR_NETMEM_POOL_DESTROYED`
    */
   useMem(memId: number, disconnect: () => void): void {
-    this.addUser("a registration");
-    this.memId = memId;
-    this.i32[this.at + OWN_MEM_ID] = memId;
-    const earlier = this.disconnect;
-    this.disconnect = earlier === null ? disconnect : () => (earlier(), disconnect());
+    addRegistration(this, memId, disconnect);
   }
 
   /** Slow path of the return dispatch. */
@@ -532,11 +501,6 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     await drained(this, { timeoutMs: ASYNC_DISPOSE_TIMEOUT_MS });
   }
 
-  private addUser(what: string): void {
-    if (this.userCount === 0) failDestroyed(this, what);
-    this.userCount++;
-  }
-
   private allocBulkSlow(out: Int32Array, count: number): NetmemRef | 0 {
     try {
       return this.allocUnusual();
@@ -544,12 +508,6 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
       for (let n = count - 1; n >= 0; n--) this.recycleDirect(asNetmemRef(out[n]!));
       throw error;
     }
-  }
-
-  /** Debug level: nothing may be noted about a fragment that cannot be returned. */
-  private checkFragment(debug: PoolDebug, ref: NetmemRef, offsetBytes: number): void {
-    checkOwn(this, ref);
-    debug.onFragPut(ref, offsetBytes);
   }
 
   private allocUnusual(): NetmemRef | 0 {
@@ -572,7 +530,8 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     const i32 = this.i32;
     const idx = (ref >>> 1) & IDX_MASK;
     const extraAt = this.host.ppRefAt + idx;
-    const shared = i32[idx] === (this.outTag | SHARED | (ref >> GEN_SHIFT)) && this.slow === 0 && this.host.threaded === 0;
+    const shared =
+      i32[idx] === (this.outTag | SHARED | (ref >> GEN_SHIFT)) && this.slow === 0 && this.host.threaded === 0;
     if (shared && i32[extraAt]! > 0) i32[extraAt] = i32[extraAt]! - 1;
     else this.putSlowly(ref, dmaSyncSize, allowDirect);
   }
@@ -581,51 +540,4 @@ export class PagePool implements PoolState, MemOwner, MemAllocator, QueueAllocat
     putSlow(this, ref, dmaSyncSize, allowDirect);
     if (this.proof && !this.freed) checkPoolInvariants(this);
   }
-
-  /** The live reference of the buffer that holds an arena byte. */
-  private liveRefAt(offset: number): PageRef {
-    const idx = this.host.pageIdxAt(offset);
-    const page = makeRef(idx, this.i32[idx]! & META_GEN_MASK, 0);
-    if ((this.i32[idx]! & ~META_GEN_MASK) >>> 9 !== 0) return page as PageRef;
-    const head = compoundHead(this.host, page);
-    if (head === 0) failReturn(this.host, page, this.ownerId);
-    const headIdx = (head >>> 1) & IDX_MASK;
-    return makeRef(headIdx, this.i32[headIdx]! & META_GEN_MASK, 0) as PageRef;
-  }
-}
-
-/** Whether `n` can be a number of references. */
-function isCount(n: number): boolean {
-  return Number.isInteger(n) && n >= 1 && n <= BIAS_MAX;
-}
-
-function failNotPage(pool: PagePool): never {
-  throw new NetmemError({
-    code: "ERR_NETMEM_NOT_A_PAGE",
-    reason: `${pool.name} ${pool.id} gives net_iovs, not pages`,
-    remedy: "Use allocNetmem and pass the buffer on without touching its bytes.",
-    param: "pool",
-    value: pool.id,
-  });
-}
-
-function failFragment(ref: NetmemRef, n: number): never {
-  throw new NetmemError({
-    code: "ERR_NETMEM_REF_UNDERFLOW",
-    reason: `cannot count ${n} references on ref 0x${ref.toString(16)}: it has other holders, or not that many`,
-    remedy: "Fragment buffers that you hold alone, and drop only references that you have.",
-    param: "n",
-    value: n,
-  });
-}
-
-function failNapi(current: Napi, wanted: Napi): never {
-  throw new NetmemError({
-    code: "ERR_NETMEM_NAPI_SET",
-    errno: "EBUSY",
-    reason: `the pool belongs to NAPI ${current.id}, not ${wanted.id}`,
-    remedy: "Call disableDirectRecycling first.",
-    param: "napi",
-    value: wanted.id,
-  });
 }

@@ -113,7 +113,8 @@ function checkFlags(flags: number): void {
 }
 
 function checkTypes(p: PagePoolParams): void {
-  const isObject = (value: unknown, key: string): boolean => typeof value === "object" && value !== null && key in value;
+  const isObject = (value: unknown, key: string): boolean =>
+    typeof value === "object" && value !== null && key in value;
   const wants = (param: keyof PagePoolParams, ok: boolean, expected: string): void => {
     if (p[param] !== undefined && !ok) failParam(param, p[param], expected, "Leave it out for the default.");
   };
@@ -127,11 +128,17 @@ function checkTypes(p: PagePoolParams): void {
 function checkDma(p: ResolvedParams): void {
   const map = (p.flags & PagePoolFlag.DmaMap) !== 0;
   if (map && p.dmaDir !== DmaDir.FromDevice && p.dmaDir !== DmaDir.Bidirectional) {
-    failParam("dmaDir", p.dmaDir, "FromDevice or Bidirectional with DmaMap", "Use Bidirectional when buffers are also sent.");
+    failParam(
+      "dmaDir",
+      p.dmaDir,
+      "FromDevice or Bidirectional with DmaMap",
+      "Use Bidirectional when buffers are also sent.",
+    );
   }
   if ((p.flags & PagePoolFlag.DmaSyncDev) === 0) return;
   if (!map) failParam("flags", p.flags, "DmaMap with DmaSyncDev", "Set both, or neither.");
-  if (p.maxLenBytes === 0) failParam("maxLenBytes", 0, "at least 1 with DmaSyncDev", "Pass the largest frame the device writes.");
+  if (p.maxLenBytes === 0)
+    failParam("maxLenBytes", 0, "at least 1 with DmaSyncDev", "Pass the largest frame the device writes.");
 }
 
 function checkRanges(p: PagePoolParams): void {
@@ -184,7 +191,12 @@ export function resolveParams(host: Host, params: PagePoolParams): ResolvedParam
 /** Checks that only apply to pools on the page allocator. */
 export function checkPageBacked(host: Host, p: ResolvedParams): void {
   if (p.order > MAX_PAGE_ORDER) {
-    failParam("order", p.order, `at most ${MAX_PAGE_ORDER} on the page allocator`, "Use a provider for larger buffers.");
+    failParam(
+      "order",
+      p.order,
+      `at most ${MAX_PAGE_ORDER} on the page allocator`,
+      "Use a provider for larger buffers.",
+    );
   }
   if ((p.flags & PagePoolFlag.DmaMap) === 0 || host.dma !== null) return;
   throw new NetmemError({

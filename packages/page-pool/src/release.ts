@@ -39,7 +39,8 @@ export function mapNetmem(pool: PoolState, ref: NetmemRef): boolean {
   const pfn = dma.map(ref, pool.order, pool.dmaDir);
   if (pfn === 0) return false;
   pool.i32[pool.host.dmaAt + ((ref >>> 1) & IDX_MASK)] = pfn;
-  if (pool.dmaSync && dma.needsSync) dma.syncForDevice(pfn, pool.params.offsetBytes, pool.params.maxLenBytes, pool.dmaDir);
+  if (pool.dmaSync && dma.needsSync)
+    dma.syncForDevice(pfn, pool.params.offsetBytes, pool.params.maxLenBytes, pool.dmaDir);
   return true;
 }
 

@@ -66,7 +66,8 @@ export function createPagePoolStats(): PagePoolStats {
 export function addStats(pool: PoolState, into: PagePoolStats): void {
   const from = pool.finalStats ?? readStats(pool);
   for (const name of Object.keys(from.alloc) as (keyof PagePoolAllocStats)[]) into.alloc[name] += from.alloc[name];
-  for (const name of Object.keys(from.recycle) as (keyof PagePoolRecycleStats)[]) into.recycle[name] += from.recycle[name];
+  for (const name of Object.keys(from.recycle) as (keyof PagePoolRecycleStats)[])
+    into.recycle[name] += from.recycle[name];
 }
 
 /** The counters as they are now. */

@@ -112,17 +112,29 @@ describe("cache and ring", () => {
     const bench = makeBench({ pageAllocator: faultyPages(faults) });
     const pool = makePool(bench);
     const out = new Int32Array(200);
-    expect(changes(pool, () => expect(pool.allocBulk(out, 100)).toBe(100))).toEqual({ empty: 2, slow: 2, fast: 98, hold: 128, inCache: 28 });
+    expect(changes(pool, () => expect(pool.allocBulk(out, 100)).toBe(100))).toEqual({
+      empty: 2,
+      slow: 2,
+      fast: 98,
+      hold: 128,
+      inCache: 28,
+    });
     expect(new Set(out.subarray(0, 100)).size).toBe(100);
     faults.failAlways("pages.bulk");
-    expect(changes(pool, () => expect(pool.allocBulk(out, 200)).toBe(28))).toEqual({ empty: 1, fast: 28, inCache: -28 });
+    expect(changes(pool, () => expect(pool.allocBulk(out, 200)).toBe(28))).toEqual({
+      empty: 1,
+      fast: 28,
+      inCache: -28,
+    });
     expect(pool.allocBulk(out, 0)).toBe(0);
   });
 
   test("2.3 allocBulk into an array that is too short is refused", () => {
     const pool = makePool(makeBench());
     take(pool);
-    expect(changes(pool, () => expectCode("ERR_NETMEM_INVALID_PARAM", () => pool.allocBulk(new Int32Array(4), 5)))).toEqual({});
+    expect(
+      changes(pool, () => expectCode("ERR_NETMEM_INVALID_PARAM", () => pool.allocBulk(new Int32Array(4), 5))),
+    ).toEqual({});
   });
 
   test("#38 benchmark trace 'fast': refill+1, fast+(63 + N - 1), cached+N, slow stays 1", () => {
@@ -176,7 +188,10 @@ describe("DMA mapping on entry", () => {
     const faults = new FaultInjector();
     const dma = new FakeDmaDevice({ faults });
     const bench = makeBench({ dma });
-    const pools = [makePool(bench, { flags: PagePoolFlag.DmaMap }), makePool(bench, { flags: PagePoolFlag.DmaMap, order: 2 })];
+    const pools = [
+      makePool(bench, { flags: PagePoolFlag.DmaMap }),
+      makePool(bench, { flags: PagePoolFlag.DmaMap, order: 2 }),
+    ];
     const free = freePages(bench);
     faults.failAlways("dma.map");
     for (const pool of pools) {

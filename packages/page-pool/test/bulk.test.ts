@@ -22,7 +22,13 @@ describe("putNetmemBulk", () => {
     const refs = takeMany(pool, 192);
     enterPoll(bench);
     expect(changes(pool, () => putAll(pool, refs.slice(0, 120)))).toEqual({ cached: 120, inCache: 120 });
-    expect(changes(pool, () => putAll(pool, refs.slice(120, 136)))).toEqual({ cached: 8, inCache: 8, cacheFull: 8, ring: 8, inRing: 8 });
+    expect(changes(pool, () => putAll(pool, refs.slice(120, 136)))).toEqual({
+      cached: 8,
+      inCache: 8,
+      cacheFull: 8,
+      ring: 8,
+      inRing: 8,
+    });
   });
 
   test("2.7 ownerThread: the same outside any poll", () => {
@@ -30,7 +36,13 @@ describe("putNetmemBulk", () => {
     const refs = takeMany(pool, 140);
     const room = 128 - pool.i32[pool.at]!;
     const rest = 140 - room;
-    expect(changes(pool, () => putAll(pool, refs))).toEqual({ cached: room, inCache: room, cacheFull: rest, ring: rest, inRing: rest });
+    expect(changes(pool, () => putAll(pool, refs))).toEqual({
+      cached: room,
+      inCache: room,
+      cacheFull: rest,
+      ring: rest,
+      inRing: rest,
+    });
     checkPoolInvariants(pool);
   });
 
@@ -132,25 +144,30 @@ describe("putNetmemBulk", () => {
 });
 
 describe("2.7 a bad entry", () => {
-  test.each(["napi", "ownerThread"] as const)("%s: those before it are home, it and the rest stay with the caller", (directRecycle) => {
-    const bench = makeBench();
-    const pool = makePool(bench, { directRecycle });
-    const plain = bench.host.pages.allocPages(0) as NetmemRef;
-    for (const at of [0, 1, 5, 15, 16, 20, 39]) {
-      for (const bad of [0 as NetmemRef, plain, "twice" as const]) {
-        const refs = takeMany(pool, 40);
-        const given = [...refs];
-        given[at] = bad === "twice" ? (refs[at - 1] ?? plain) : bad;
-        const error = expectCode(bad === 0 ? "ERR_NETMEM_BAD_REF" : /DOUBLE_PUT|FOREIGN_PUT/, () => putAll(pool, given));
-        expect(error["param"]).toBe(`refs[${at}]`);
-        expect(error["message"]).toContain(`entry ${at}`);
-        checkPoolInvariants(pool);
-        for (const ref of refs.slice(0, at)) expectCode(/DOUBLE_PUT|STALE/, () => pool.putFullPage(ref));
-        putAll(pool, refs.slice(at));
-        expect(pool.outside()).toEqual([]);
+  test.each(["napi", "ownerThread"] as const)(
+    "%s: those before it are home, it and the rest stay with the caller",
+    (directRecycle) => {
+      const bench = makeBench();
+      const pool = makePool(bench, { directRecycle });
+      const plain = bench.host.pages.allocPages(0) as NetmemRef;
+      for (const at of [0, 1, 5, 15, 16, 20, 39]) {
+        for (const bad of [0 as NetmemRef, plain, "twice" as const]) {
+          const refs = takeMany(pool, 40);
+          const given = [...refs];
+          given[at] = bad === "twice" ? (refs[at - 1] ?? plain) : bad;
+          const error = expectCode(bad === 0 ? "ERR_NETMEM_BAD_REF" : /DOUBLE_PUT|FOREIGN_PUT/, () =>
+            putAll(pool, given),
+          );
+          expect(error["param"]).toBe(`refs[${at}]`);
+          expect(error["message"]).toContain(`entry ${at}`);
+          checkPoolInvariants(pool);
+          for (const ref of refs.slice(0, at)) expectCode(/DOUBLE_PUT|STALE/, () => pool.putFullPage(ref));
+          putAll(pool, refs.slice(at));
+          expect(pool.outside()).toEqual([]);
+        }
       }
-    }
-  });
+    },
+  );
 
   test("a count beyond the array is refused at its end", () => {
     const pool = makePool(makeBench());

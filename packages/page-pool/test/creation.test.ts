@@ -22,7 +22,9 @@ describe("flags and directions", () => {
   test("#2 DmaMap takes FromDevice and Bidirectional only", () => {
     const { host } = makeBench({ dma: new FakeDmaDevice() });
     for (const dmaDir of [DmaDir.ToDevice, DmaDir.None]) {
-      const error = expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () => createPagePool(host, { flags: DmaMap, dmaDir }));
+      const error = expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () =>
+        createPagePool(host, { flags: DmaMap, dmaDir }),
+      );
       expect(error).toMatchObject({ errno: "EINVAL", param: "dmaDir", value: dmaDir });
     }
     for (const dmaDir of [DmaDir.FromDevice, DmaDir.Bidirectional]) {
@@ -32,14 +34,18 @@ describe("flags and directions", () => {
 
   test("2.2 DmaSyncDev without DmaMap is EINVAL", () => {
     const { host } = makeBench();
-    const error = expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () => createPagePool(host, { flags: DmaSyncDev, maxLenBytes: 1 }));
+    const error = expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () =>
+      createPagePool(host, { flags: DmaSyncDev, maxLenBytes: 1 }),
+    );
     expect(error).toMatchObject({ errno: "EINVAL", param: "flags" });
   });
 
   test("#4 DmaSyncDev needs maxLenBytes >= 1", () => {
     const { host } = makeBench({ dma: new FakeDmaDevice() });
     const flags = DmaMap | DmaSyncDev;
-    const error = expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () => createPagePool(host, { flags, maxLenBytes: 0 }));
+    const error = expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () =>
+      createPagePool(host, { flags, maxLenBytes: 0 }),
+    );
     expect(error).toMatchObject({ errno: "EINVAL", param: "maxLenBytes", value: 0 });
     expect(createPagePool(host, { flags, maxLenBytes: 1 }).destroy()).toBe(true);
     expect(createPagePool(host, { flags, maxLenBytes: 2 ** 31 - 1, offsetBytes: 2 ** 31 - 1 }).destroy()).toBe(true);
@@ -173,7 +179,10 @@ describe("providers", () => {
 
   test("2.2 AllowUnreadableNetmem on a queue without a provider is an ordinary pool", () => {
     const { host } = makeBench();
-    const pool = createPagePool(host, { flags: AllowUnreadableNetmem, rxq: { ifindex: 2, queueIdx: 0, provider: null } });
+    const pool = createPagePool(host, {
+      flags: AllowUnreadableNetmem,
+      rxq: { ifindex: 2, queueIdx: 0, provider: null },
+    });
     expect(pool.allocPages()).not.toBe(0);
   });
 
@@ -191,7 +200,9 @@ describe("providers", () => {
   test("2.2 a provider that was never registered is EFAULT", () => {
     const { host } = makeBench();
     const provider = new FakeNiovProvider({ host: makeBench().host, count: 4 });
-    const error = expectRefused(host, "ERR_NETMEM_PROVIDER_UNKNOWN", () => createPagePool(host, providerParams(provider)));
+    const error = expectRefused(host, "ERR_NETMEM_PROVIDER_UNKNOWN", () =>
+      createPagePool(host, providerParams(provider)),
+    );
     expect(error).toMatchObject({ errno: "EFAULT" });
     expect(provider.calls).toEqual([]);
   });

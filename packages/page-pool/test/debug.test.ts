@@ -3,7 +3,17 @@ import { describe, expect, test } from "vitest";
 import { checkPoolInvariants, type PagePool, PagePoolFlag, type PagePoolParams } from "../src/index.ts";
 import { FakeDmaDevice } from "./fake-dma-device.ts";
 import { FakeNiovProvider, providerParams } from "./fake-niov-provider.ts";
-import { type Bench, changes, expectCode, expectRefused, makeBench, makePool, take, takeFrag, takeMany } from "./fixture.ts";
+import {
+  type Bench,
+  changes,
+  expectCode,
+  expectRefused,
+  makeBench,
+  makePool,
+  take,
+  takeFrag,
+  takeMany,
+} from "./fixture.ts";
 
 function debugPool(params: PagePoolParams = {}): { bench: Bench; pool: PagePool } {
   const bench = makeBench();
@@ -16,27 +26,30 @@ function write(bench: Bench, ref: NetmemRef, at: number, value: number): void {
 }
 
 describe("7 poison", () => {
-  test.each([0, 1, 2048, 4095])("a write to byte %i of a free buffer is found at its next allocation, which gives another buffer then", (at) => {
-    const { bench, pool } = debugPool();
-    const ref = take(pool);
-    pool.recycleDirect(ref);
-    write(bench, ref, at, 1);
-    // It has to come out of the quarantine first.
-    let error: Record<string, unknown> | undefined;
-    for (let n = 0; n < 500 && error === undefined; n++) {
-      try {
-        pool.recycleDirect(take(pool));
-      } catch (thrown) {
-        error = thrown as Record<string, unknown>;
+  test.each([0, 1, 2048, 4095])(
+    "a write to byte %i of a free buffer is found at its next allocation, which gives another buffer then",
+    (at) => {
+      const { bench, pool } = debugPool();
+      const ref = take(pool);
+      pool.recycleDirect(ref);
+      write(bench, ref, at, 1);
+      // It has to come out of the quarantine first.
+      let error: Record<string, unknown> | undefined;
+      for (let n = 0; n < 500 && error === undefined; n++) {
+        try {
+          pool.recycleDirect(take(pool));
+        } catch (thrown) {
+          error = thrown as Record<string, unknown>;
+        }
+        checkPoolInvariants(pool);
       }
-      checkPoolInvariants(pool);
-    }
-    expect(error).toMatchObject({ name: "NetmemError", code: "ERR_NETMEM_WRITE_AFTER_PUT", param: "ref" });
-    expect(error!["message"]).toContain(`byte ${at} `);
-    expect(pool.outside()).toEqual([]);
-    for (const next of takeMany(pool, 200)) pool.recycleDirect(next);
-    expect(pool.destroy()).toBe(true);
-  });
+      expect(error).toMatchObject({ name: "NetmemError", code: "ERR_NETMEM_WRITE_AFTER_PUT", param: "ref" });
+      expect(error!["message"]).toContain(`byte ${at} `);
+      expect(pool.outside()).toEqual([]);
+      for (const next of takeMany(pool, 200)) pool.recycleDirect(next);
+      expect(pool.destroy()).toBe(true);
+    },
+  );
 
   test("all of a block is poisoned, nothing beyond it", () => {
     const { bench, pool } = debugPool({ order: 2 });
@@ -79,7 +92,12 @@ describe("7 quarantine", () => {
     const next = changes(pool, () => refs.slice(64).forEach((ref) => pool.recycleDirect(ref)));
     expect(next).toEqual({ cached: 6, inCache: 6 });
     const freed = takeMany(pool, 6).map((ref) => ref & 0x1fffff);
-    expect(freed).toEqual(refs.slice(0, 6).reverse().map((ref) => ref & 0x1fffff));
+    expect(freed).toEqual(
+      refs
+        .slice(0, 6)
+        .reverse()
+        .map((ref) => ref & 0x1fffff),
+    );
   });
 
   test("a buffer that waits there is no longer out: a double put is refused", () => {
@@ -128,7 +146,8 @@ describe("7 fragment map and red zones", () => {
   test.each(["putFrag", "freeVa"] as const)("a double put of one fragment by %s is certain to be caught", (how) => {
     const { bench, pool, frags, page } = setUp();
     const base = bench.host.offsetOf(page as never);
-    const put = (offset: number): void => (how === "putFrag" ? pool.putFrag(page, offset, true) : pool.freeVa(base + offset, true));
+    const put = (offset: number): void =>
+      how === "putFrag" ? pool.putFrag(page, offset, true) : pool.freeVa(base + offset, true);
     put(frags[1]!.offset);
     expectRefused(bench.host, "ERR_NETMEM_DOUBLE_PUT", () => put(frags[1]!.offset));
     expectRefused(bench.host, "ERR_NETMEM_DOUBLE_PUT", () => put(8));

@@ -1,6 +1,13 @@
 import { getNetmem, OWN_RELEASE, type PoolEventKind, putNetmem, type NetmemRef, pageRefCount } from "@netmem/core";
 import { describe, expect, test } from "vitest";
-import { checkPoolInvariants, createPagePool, DEFER_WARN_INTERVAL_MS, pagePoolDump, pagePoolGet, type PagePool } from "../src/index.ts";
+import {
+  checkPoolInvariants,
+  createPagePool,
+  DEFER_WARN_INTERVAL_MS,
+  pagePoolDump,
+  pagePoolGet,
+  type PagePool,
+} from "../src/index.ts";
 import { FakeNiovProvider, providerParams } from "./fake-niov-provider.ts";
 import {
   type Bench,
@@ -105,13 +112,16 @@ describe("one page outside", () => {
     expect(freePages(bench)).toBeGreaterThan(free);
   });
 
-  test.each(["napi", "ownerThread"] as const)("2.11 a late put with allowDirect goes to the ring too: nothing is stranded (%s)", (directRecycle) => {
-    const bench = makeBench();
-    const { pool, ref } = detached(bench, { directRecycle });
-    expect(changes(pool, () => pool.recycleDirect(ref))).toEqual(RINGED);
-    bench.clock.advance(1000);
-    expect(pool.freed).toBe(true);
-  });
+  test.each(["napi", "ownerThread"] as const)(
+    "2.11 a late put with allowDirect goes to the ring too: nothing is stranded (%s)",
+    (directRecycle) => {
+      const bench = makeBench();
+      const { pool, ref } = detached(bench, { directRecycle });
+      expect(changes(pool, () => pool.recycleDirect(ref))).toEqual(RINGED);
+      bench.clock.advance(1000);
+      expect(pool.freed).toBe(true);
+    },
+  );
 
   test("#136 a late put in what was N-ctx: ring", () => {
     const bench = makeBench();
@@ -137,7 +147,12 @@ describe("one page outside", () => {
     const pool = makePool(bench, { poolSize: 3 });
     const refs = takeMany(pool, 8);
     pool.destroy();
-    expect(changes(pool, () => pool.putNetmemBulk(Int32Array.from(refs), 8))).toEqual({ ring: 3, inRing: 3, ringFull: 1, rel: 5 });
+    expect(changes(pool, () => pool.putNetmemBulk(Int32Array.from(refs), 8))).toEqual({
+      ring: 3,
+      inRing: 3,
+      ringFull: 1,
+      rel: 5,
+    });
     bench.clock.advance(1000);
     expect(pool.freed).toBe(true);
   });
@@ -196,7 +211,8 @@ describe("users", () => {
     pool.putFullPage(ref);
     other.pool.putFullPage(other.ref);
     bench.clock.advance(1000);
-    for (const gone of [pool, other.pool]) expectRefused(bench.host, "ERR_NETMEM_POOL_DESTROYED", () => gone.allocNetmem());
+    for (const gone of [pool, other.pool])
+      expectRefused(bench.host, "ERR_NETMEM_POOL_DESTROYED", () => gone.allocNetmem());
     expect(bench.host.pools.list()).toEqual([]);
   });
 

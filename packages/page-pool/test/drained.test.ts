@@ -79,7 +79,11 @@ describe("2.11 drained()", () => {
     expect(pool.freed).toBe(true);
   });
 
-  const lastPuts: readonly [string, Parameters<typeof makePool>[1], (pool: ReturnType<typeof makePool>, ref: NetmemRef) => void][] = [
+  const lastPuts: readonly [
+    string,
+    Parameters<typeof makePool>[1],
+    (pool: ReturnType<typeof makePool>, ref: NetmemRef) => void,
+  ][] = [
     ["bulk", {}, (pool, ref) => pool.putNetmemBulk(Int32Array.of(ref), 1)],
     ["bulk, ownerThread", { directRecycle: "ownerThread" }, (pool, ref) => pool.putNetmemBulk(Int32Array.of(ref), 1)],
     ["bulk, debug", { debug: true }, (pool, ref) => pool.putNetmemBulk(Int32Array.of(ref), 1)],
@@ -135,14 +139,21 @@ describe("2.11 drained()", () => {
     await expect(promise).rejects.toThrow(/500 ms: 1 buffers of rx0/);
     expect(await states[1]!()).toBe("pending");
     pool.putFullPage(ref);
-    expect(await Promise.all(states.map((state) => state()))).toEqual(["ERR_NETMEM_DRAIN_TIMEOUT", "resolved", "resolved"]);
+    expect(await Promise.all(states.map((state) => state()))).toEqual([
+      "ERR_NETMEM_DRAIN_TIMEOUT",
+      "resolved",
+      "resolved",
+    ]);
     expect(bench.clock.pendingCount).toBe(0);
   });
 
   test.each([-1, Number.NaN, Number.POSITIVE_INFINITY])("timeoutMs %s is refused", async (timeoutMs) => {
     const pool = makePool(makeBench());
     const ref = take(pool);
-    await expect(pool.drained({ timeoutMs })).rejects.toMatchObject({ code: "ERR_NETMEM_INVALID_PARAM", param: "timeoutMs" });
+    await expect(pool.drained({ timeoutMs })).rejects.toMatchObject({
+      code: "ERR_NETMEM_INVALID_PARAM",
+      param: "timeoutMs",
+    });
     expect(pool.slow).toBe(0);
     pool.putFullPage(ref);
   });
@@ -157,7 +168,10 @@ describe("2.11 drained()", () => {
     const reason = new Error("shutting down");
     control.abort(reason);
     await expect(promise).rejects.toMatchObject({ code: "ERR_NETMEM_DRAIN_ABORTED", cause: reason });
-    await expect(pool.drained({ signal: control.signal })).rejects.toMatchObject({ code: "ERR_NETMEM_DRAIN_ABORTED", cause: reason });
+    await expect(pool.drained({ signal: control.signal })).rejects.toMatchObject({
+      code: "ERR_NETMEM_DRAIN_ABORTED",
+      cause: reason,
+    });
     expect(pool.slow).toBe(0);
     pool.putFullPage(ref);
     await pool.drained({ signal: control.signal });

@@ -1,4 +1,14 @@
-import { type Host, idxOf, type InfoSink, type MemoryProviderOps, NetmemError, type NetmemRef, type NetIovArea, type PoolHandle, type RxQueueInfo } from "@netmem/core";
+import {
+  type Host,
+  idxOf,
+  type InfoSink,
+  type MemoryProviderOps,
+  NetmemError,
+  type NetmemRef,
+  type NetIovArea,
+  type PoolHandle,
+  type RxQueueInfo,
+} from "@netmem/core";
 import type { FaultInjector } from "@netmem/testing";
 import { PagePoolFlag, type PagePoolParams } from "../src/index.ts";
 
@@ -51,7 +61,7 @@ export class FakeNiovProvider implements MemoryProviderOps {
     }
   }
 
-  destroy(): void {
+  destroy(_pool: PoolHandle): void {
     this.calls.push("destroy");
   }
 

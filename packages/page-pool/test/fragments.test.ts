@@ -5,7 +5,17 @@ import { checkPoolInvariants, type PagePool, PagePoolFlag } from "../src/index.t
 import { FakeDmaDevice } from "./fake-dma-device.ts";
 import { FakeNiovProvider, providerParams } from "./fake-niov-provider.ts";
 import { faultyPages } from "./fault-pages.ts";
-import { changes, codesOf, expectCode, expectRefused, freePages, makeBench, makePool, take, takeFrag } from "./fixture.ts";
+import {
+  changes,
+  codesOf,
+  expectCode,
+  expectRefused,
+  freePages,
+  makeBench,
+  makePool,
+  take,
+  takeFrag,
+} from "./fixture.ts";
 
 const RINGED = { ring: 1, inRing: 1 };
 const NEW_PAGE = { fast: 1, inCache: -1 };

@@ -45,10 +45,15 @@ describe("statistics", () => {
 
   test("#145 by ifindex: EINVAL for one pool, a filter for the dump", () => {
     const bench = makeBench();
-    const [a] = [makePool(bench, { ifindex: 4 }), makePool(bench, { ifindex: 4 }), makePool(bench, { ifindex: 5 }), makePool(bench)];
+    const [a] = [
+      makePool(bench, { ifindex: 4 }),
+      makePool(bench, { ifindex: 4 }),
+      makePool(bench, { ifindex: 5 }),
+      makePool(bench),
+    ];
     const refused = () => pagePoolStatsGet(bench.host, { ifindex: 4 });
     expect(expectCode("ERR_NETMEM_INVALID_PARAM", refused)).toMatchObject({ errno: "EINVAL", param: "ifindex" });
-    expectCode("ERR_NETMEM_INVALID_PARAM", () => pagePoolStatsGet(bench.host, { id: a!.id, ifindex: 4 }));
+    expectCode("ERR_NETMEM_INVALID_PARAM", () => pagePoolStatsGet(bench.host, { id: a.id, ifindex: 4 }));
     expectCode("ERR_NETMEM_INVALID_PARAM", () => pagePoolStatsGet(bench.host, {}));
     for (const ifindex of [0, -1, 2 ** 31, 1.5]) {
       const error = expectCode("ERR_NETMEM_INVALID_PARAM", () => pagePoolStatsDump(bench.host, { ifindex }));
@@ -57,15 +62,18 @@ describe("statistics", () => {
     expect(pagePoolStatsDump(bench.host, { ifindex: 77 })).toEqual([]);
     expect(pagePoolStatsDump(bench.host, { ifindex: 4 }).map(({ info }) => info.ifindex)).toEqual([4, 4]);
     expect(pagePoolStatsDump(bench.host)).toHaveLength(4);
-    take(a!);
-    expect(pagePoolStatsGet(bench.host, { id: a!.id })).toEqual({ info: { id: a!.id, ifindex: 4 }, stats: a!.getStats() });
+    take(a);
+    expect(pagePoolStatsGet(bench.host, { id: a.id })).toEqual({ info: { id: a.id, ifindex: 4 }, stats: a.getStats() });
   });
 
   test("2.14 an unknown id is ENOENT", () => {
     const bench = makeBench();
     const pool = makePool(bench);
     for (const id of [0, pool.id + 1, -1]) {
-      expect(expectCode("ERR_NETMEM_NO_SUCH_POOL", () => pagePoolGet(bench.host, id))).toMatchObject({ errno: "ENOENT", value: id });
+      expect(expectCode("ERR_NETMEM_NO_SUCH_POOL", () => pagePoolGet(bench.host, id))).toMatchObject({
+        errno: "ENOENT",
+        value: id,
+      });
       expectCode("ERR_NETMEM_NO_SUCH_POOL", () => pagePoolStatsGet(bench.host, { id }));
     }
     pool.destroy();
@@ -160,11 +168,18 @@ test("1 the tracer sees every buffer enter and leave, with the counters of the m
   const bench = makeBench();
   const pool = makePool(bench, { poolSize: 3 });
   const seen: [string, number][] = [];
-  pool.setTracer({ hold: (_ref, count) => seen.push(["hold", count]), release: (_ref, count) => seen.push(["release", count]) });
+  pool.tracer = {
+    hold: (_ref, count) => seen.push(["hold", count]),
+    release: (_ref, count) => seen.push(["release", count]),
+  };
   for (const ref of takeMany(pool, 5)) pool.putFullPage(ref);
   expect(seen).toHaveLength(66);
-  expect([seen[0], seen[63], seen[65]]).toEqual([["hold", 1], ["hold", 64], ["release", 2]]);
-  pool.setTracer(null);
+  expect([seen[0], seen[63], seen[65]]).toEqual([
+    ["hold", 1],
+    ["hold", 64],
+    ["release", 2],
+  ]);
+  pool.tracer = null;
   takeMany(pool, 200);
   expect(seen).toHaveLength(66);
 });

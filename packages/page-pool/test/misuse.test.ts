@@ -1,8 +1,30 @@
-import { asNetmemRef, GEN_ONE, getNetmem, makeRef, type NetmemRef, putNetmem, REF_MASK, returnNetmem, returnNetmemBulk, returnNetmemRxNapi } from "@netmem/core";
+import {
+  asNetmemRef,
+  GEN_ONE,
+  getNetmem,
+  makeRef,
+  type NetmemRef,
+  putNetmem,
+  REF_MASK,
+  returnNetmem,
+  returnNetmemBulk,
+  returnNetmemRxNapi,
+} from "@netmem/core";
 import { describe, expect, test } from "vitest";
 import { checkPoolInvariants, type PagePool } from "../src/index.ts";
 import { FakeNiovProvider, providerParams } from "./fake-niov-provider.ts";
-import { type Bench, codesOf, expectCode, expectRefused, freePages, makeBench, makePool, take, takeFrag, takeMany } from "./fixture.ts";
+import {
+  type Bench,
+  codesOf,
+  expectCode,
+  expectRefused,
+  freePages,
+  makeBench,
+  makePool,
+  take,
+  takeFrag,
+  takeMany,
+} from "./fixture.ts";
 
 const puts: readonly [string, (pool: PagePool, ref: NetmemRef) => void][] = [
   ["put", (pool, ref) => pool.put(ref, -1, false)],

@@ -1,4 +1,15 @@
-import { getNetmem, isNetIov, isPage, type NetmemRef, OWN_STACK, pageRefCount, ppRefCount, putNetmem, setPfmemalloc, isPfmemalloc } from "@netmem/core";
+import {
+  getNetmem,
+  isNetIov,
+  isPage,
+  type NetmemRef,
+  OWN_STACK,
+  pageRefCount,
+  ppRefCount,
+  putNetmem,
+  setPfmemalloc,
+  isPfmemalloc,
+} from "@netmem/core";
 import { describe, expect, test } from "vitest";
 import { FakeNiovProvider, providerParams } from "./fake-niov-provider.ts";
 import { changes, expectCode, freePages, makeBench, makePool, take } from "./fixture.ts";
@@ -45,7 +56,11 @@ describe("net_iovs from a pool", () => {
     }
     expect(pool.destroy()).toBe(true);
     expect(provider.free.map((ref) => ref & 1)).toEqual(Array.from({ length: 8 }, () => 1));
-    expect(provider.free.every((ref) => host.areas.refAt(provider.area, ((ref >>> 1) & 0xfffff) - provider.area.firstIdx) === ref)).toBe(true);
+    expect(
+      provider.free.every(
+        (ref) => host.areas.refAt(provider.area, ((ref >>> 1) & 0xfffff) - provider.area.firstIdx) === ref,
+      ),
+    ).toBe(true);
   });
 
   test("1.1 never pfmemalloc; unreadable ones have no bytes, readable ones lie in their area", () => {
@@ -55,7 +70,9 @@ describe("net_iovs from a pool", () => {
     expect(isPfmemalloc(hidden.host, iov)).toBe(false);
     expect(changes(hidden.pool, () => hidden.pool.recycleDirect(iov))).toEqual({ cached: 1, inCache: 1 });
     expect(hidden.host.isReadable(iov)).toBe(false);
-    expect(expectCode("ERR_NETMEM_UNREADABLE", () => hidden.host.offsetOf(iov as never))).toMatchObject({ errno: "EFAULT" });
+    expect(expectCode("ERR_NETMEM_UNREADABLE", () => hidden.host.offsetOf(iov as never))).toMatchObject({
+      errno: "EFAULT",
+    });
     const open = setUp(true);
     const readable = take(open.pool);
     if (!open.host.isReadable(readable)) throw new Error("not readable");

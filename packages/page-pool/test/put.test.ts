@@ -281,16 +281,19 @@ describe("context", () => {
 });
 
 describe("the ownerThread rule", () => {
-  test.each(plainPuts)("2.6 ownerThread: %s uses the cache outside any poll, and the ring when it is full", (_name, put) => {
-    const bench = makeBench();
-    const pool = makePool(bench, { directRecycle: "ownerThread", napi: null, poolSize: 3 });
-    const ref = take(pool);
-    expect(changes(pool, () => put(pool, ref))).toEqual(CACHED);
-    const late = take(pool);
-    fillCache(pool, 128);
-    expect(changes(pool, () => put(pool, late))).toEqual({ cacheFull: 1, ...RINGED });
-    checkPoolInvariants(pool);
-  });
+  test.each(plainPuts)(
+    "2.6 ownerThread: %s uses the cache outside any poll, and the ring when it is full",
+    (_name, put) => {
+      const bench = makeBench();
+      const pool = makePool(bench, { directRecycle: "ownerThread", napi: null, poolSize: 3 });
+      const ref = take(pool);
+      expect(changes(pool, () => put(pool, ref))).toEqual(CACHED);
+      const late = take(pool);
+      fillCache(pool, 128);
+      expect(changes(pool, () => put(pool, late))).toEqual({ cacheFull: 1, ...RINGED });
+      checkPoolInvariants(pool);
+    },
+  );
 
   test("2.12 ownerThread: disableDirectRecycling sends puts to the ring, a promise is still trusted", () => {
     const bench = makeBench();

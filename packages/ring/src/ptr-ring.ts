@@ -120,7 +120,7 @@ export class PtrRing {
     const wanted = max < room ? max : room;
     const total = inside < wanted ? inside : wanted;
     if (total <= 0) return 0;
-    for (let n = 0; n < total; ) {
+    for (let n = 0; n < total;) {
       const head = i32[this.at + HEAD]!;
       const run = total - n < this.size - head ? total - n : this.size - head;
       this.copyOut(head, run, dst, dstAt + n);

@@ -29,8 +29,7 @@ function isDirect({ home }: Buffer, allowDirect: boolean): boolean {
   if (allowDirect) return true;
   if (home.byThread) return home.promote;
   const listOwner = home.napi?.listOwner ?? -2;
-  const cpuid = home.promote ? home.pool.params.cpuid : -1;
-  return context.softirq && (listOwner === context.cpu || cpuid === context.cpu);
+  return context.softirq && (listOwner === context.cpu || home.cpuid === context.cpu);
 }
 
 /** What a put must change in the books, from what the pool looks like before it. */
@@ -56,7 +55,10 @@ function checkedPut(world: World, buffer: Buffer, allowDirect: boolean, put: Put
   const after = books(home.pool);
   for (const name of Object.keys(before)) {
     const moved = after[name]! - before[name]!;
-    check(moved === (expected[name as BookName] ?? 0), () => `${home.pool.name}: ${name} moved by ${moved}, expected ${JSON.stringify(expected)}`);
+    check(
+      moved === (expected[name as BookName] ?? 0),
+      () => `${home.pool.name}: ${name} moved by ${moved}, expected ${JSON.stringify(expected)}`,
+    );
   }
 }
 
@@ -82,7 +84,7 @@ function allocBulk(world: World, x: number, y: number): void {
   const home = world.pickPool(x);
   if (home === null) return;
   const out = new Int32Array(200);
-  const count = home.pool.allocBulk(out, y % 200);
+  const count = home.pool.allocBulk(out, y % (x % 8 === 0 ? 200 : 40));
   for (let n = 0; n < count; n++) world.adopt(home, asNetmemRef(out[n]!));
 }
 
@@ -147,6 +149,7 @@ function put(world: World, x: number, y: number): void {
 
 /** One to 40 pieces of any pools in one call, with a bad entry now and then. */
 function bulk(world: World, x: number, y: number): void {
+  if (world.pools.length === 0) return;
   const prng = new Prng(x * 65_536 + y);
   const viaPool = prng.bool(0.7);
   const entries: Buffer[] = [];
@@ -157,7 +160,9 @@ function bulk(world: World, x: number, y: number): void {
     left.set(buffer, (left.get(buffer) ?? buffer.pieces) - 1);
     entries.push(buffer);
   }
-  const refs = entries.map(({ home, ref }) => (viaPool && !home.niov && home.pool.order > 0 ? ref + 2 * prng.below(4) : ref));
+  const refs = entries.map(({ home, ref }) =>
+    viaPool && !home.niov && home.pool.order > 0 ? ref + 2 * prng.below(4) : ref,
+  );
   const bad = world.dead.find((ref) => !world.isLive(ref));
   const badAt = bad !== undefined && prng.bool(0.15) ? prng.below(refs.length + 1) : -1;
   if (badAt >= 0) refs.splice(badAt, 0, bad!);
@@ -252,6 +257,7 @@ function direct(world: World, x: number, y: number): void {
   if (home === null) return;
   home.promote = home.napi === null && !home.promote;
   home.napi = home.promote ? world.napis[y % 2]! : null;
+  home.cpuid = -1;
   if (home.napi === null) home.pool.disableDirectRecycling();
   else home.pool.enableDirectRecycling(home.napi);
 }
@@ -269,7 +275,7 @@ function faults(world: World, x: number, y: number): void {
 function destroy(world: World, x: number, y: number): void {
   const home = world.pickPool(x);
   if (home === null) return;
-  const steps = [() => void home.pool.destroy()];
+  const steps = [(): void => void home.pool.destroy()];
   if (home.memId !== 0) steps.push(() => world.host.mem.unregister(home.memId));
   if (y % 2 === 0) steps.reverse();
   for (const step of steps) step();
@@ -285,7 +291,16 @@ function advance(world: World, _x: number, y: number): void {
 
 function wait(world: World, x: number): void {
   const home = world.pools[x % Math.max(1, world.pools.length)];
-  home?.pool.drained().catch(() => {});
+  home?.pool.drained({ timeoutMs: 400 }).catch(() => {});
+}
+
+/** Every piece of one pool comes home, one by one. */
+function reclaim(world: World, x: number, y: number): void {
+  const home = world.pools[x % Math.max(1, world.pools.length)];
+  const isOf = (buffer: Buffer): boolean => buffer.home === home;
+  for (let buffer = world.pickBuffer(y, isOf); buffer !== null; buffer = world.pickBuffer(y, isOf)) {
+    put(world, world.buffers.indexOf(buffer), y++);
+  }
 }
 
 function create(world: World, x: number, y: number): void {
@@ -297,7 +312,8 @@ const table: readonly (readonly [weight: number, run: Run])[] = [
   [3, allocBulk],
   [16, allocPiece],
   [34, put],
-  [5, bulk],
+  [6, bulk],
+  [1, reclaim],
   [6, refs],
   [4, pageRefs],
   [1, pfmemalloc],

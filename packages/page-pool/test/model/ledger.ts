@@ -42,6 +42,7 @@ export class PoolLedger {
   destroyed = false;
   promote = true;
   napi: Napi | null;
+  cpuid: number;
   memId = 0;
   disconnects = 0;
   dels = 0;
@@ -50,6 +51,7 @@ export class PoolLedger {
   constructor(pool: PagePool, napi: Napi | null) {
     this.pool = pool;
     this.napi = napi;
+    this.cpuid = pool.params.cpuid;
     this.debug = pool.debug !== null;
     this.niov = pool.provider !== null;
     this.mapped = pool.dmaMap && !this.niov;
@@ -80,25 +82,52 @@ export function checkPool(ledger: PoolLedger, outside: number): void {
   checkPoolInvariants(pool);
   const name = pool.name;
   const fragRef = ledger.frag?.ref ?? 0;
-  check(pool.i32[pool.at + FRAG_REF] === fragRef, () => `${name}: fragment page ${fragRef}, not ${pool.i32[pool.at + FRAG_REF]}`);
+  check(
+    pool.i32[pool.at + FRAG_REF] === fragRef,
+    () => `${name}: fragment page ${fragRef}, not ${pool.i32[pool.at + FRAG_REF]}`,
+  );
   const book = books(pool) as Record<BookName, number>;
   const quarantined = pool.debug?.quarantinedCount ?? 0;
   const inside = book.inCache + book.inRing + (fragRef === 0 ? 0 : 1) + quarantined;
-  check(pool.inflight() === inside + outside, () => `I1 of ${name}: ${pool.inflight()} in flight, ${inside} inside, ${outside} outside`);
+  check(
+    pool.inflight() === inside + outside,
+    () => `I1 of ${name}: ${pool.inflight()} in flight, ${inside} inside, ${outside} outside`,
+  );
   const served = book.fast + book.refill + book.slow + book.slowHighOrder + ledger.provided;
   check(served === ledger.allocs, () => `I4 of ${name}: ${ledger.allocs} allocations, ${served} counted`);
-  check(book.cacheFull <= book.ring + book.ringFull + ledger.bulkDrops, () => `I5 of ${name}: cache_full ${book.cacheFull}`);
+  check(
+    book.cacheFull <= book.ring + book.ringFull + ledger.bulkDrops,
+    () => `I5 of ${name}: cache_full ${book.cacheFull}`,
+  );
   const sorted = book.cached + book.ring + book.ringFull + book.releasedRefcnt + quarantined + ledger.bulkDrops;
   const flushed = ledger.debug && ledger.destroyed;
-  check(flushed || sorted === ledger.puts + ledger.inPlace, () => `I5 of ${name}: ${ledger.puts} puts + ${ledger.inPlace}, ${sorted} counted`);
-  check(pool.drainWaiters.size === 0 || outside > 0 || (ledger.frag?.pieces ?? 0) > 0, () => `${name} drained and nobody was told`);
+  check(
+    flushed || sorted === ledger.puts + ledger.inPlace,
+    () => `I5 of ${name}: ${ledger.puts} puts + ${ledger.inPlace}, ${sorted} counted`,
+  );
+  check(
+    pool.drainWaiters.size === 0 || outside > 0 || (ledger.frag?.pieces ?? 0) > 0,
+    () => `${name} drained and nobody was told`,
+  );
   check(ledger.dels + ledger.disconnects + ledger.providerDestroys === 0, () => `I8 of ${name}: ended while in flight`);
 }
 
 export type BookName =
-  | "fast" | "slow" | "slowHighOrder" | "empty" | "refill" | "waive"
-  | "cached" | "cacheFull" | "ring" | "ringFull" | "releasedRefcnt"
-  | "hold" | "rel" | "inCache" | "inRing";
+  | "fast"
+  | "slow"
+  | "slowHighOrder"
+  | "empty"
+  | "refill"
+  | "waive"
+  | "cached"
+  | "cacheFull"
+  | "ring"
+  | "ringFull"
+  | "releasedRefcnt"
+  | "hold"
+  | "rel"
+  | "inCache"
+  | "inRing";
 
 /** Every buffer in state "out" of a pool's is one of the model's, and the other way round: identity, I3. */
 export function checkTable(pools: readonly PoolLedger[], expected: Int32Array, live: number): void {

@@ -115,7 +115,18 @@ function destroyed(world: World, _home: PoolLedger, x: number): void {
   refuse(world, "a destroyed pool", calls[x % calls.length]!);
 }
 
-const all: readonly Misuse[] = [dead, dead, foreign, cached, garbage, counts, hardirq, poolPage, sameFragment, destroyed];
+const all: readonly Misuse[] = [
+  dead,
+  dead,
+  foreign,
+  cached,
+  garbage,
+  counts,
+  hardirq,
+  poolPage,
+  sameFragment,
+  destroyed,
+];
 
 /** One deliberate mistake. */
 export function misuse(world: World, x: number, y: number): void {

@@ -4,7 +4,17 @@ import { createPagePool, PagePoolFlag, type PagePoolParams } from "../../src/ind
 import { FakeDmaDevice } from "../fake-dma-device.ts";
 import { FakeNiovProvider, providerParams } from "../fake-niov-provider.ts";
 import { faultyPages } from "../fault-pages.ts";
-import { type Buffer, check, checkPool, checkTable, fail, idxOfRef, isRecyclable, type Plain, PoolLedger } from "./ledger.ts";
+import {
+  type Buffer,
+  check,
+  checkPool,
+  checkTable,
+  fail,
+  idxOfRef,
+  isRecyclable,
+  type Plain,
+  PoolLedger,
+} from "./ledger.ts";
 
 const MAX_POOLS = 5;
 const NIOV_COUNT = 120;
@@ -38,7 +48,13 @@ export class World {
       dma: this.dma,
     });
     this.refAt = new Int32Array(this.host.layout.maxNetmems);
-    this.provider = new FakeNiovProvider({ host: this.host, count: NIOV_COUNT, readable: true, faults: this.faults, batch: 40 });
+    this.provider = new FakeNiovProvider({
+      host: this.host,
+      count: NIOV_COUNT,
+      readable: true,
+      faults: this.faults,
+      batch: 40,
+    });
     this.watchProvider();
     this.host.pools.subscribe((kind, { id, inflight }) => {
       if (kind !== "del") return;
@@ -50,16 +66,13 @@ export class World {
 
   private watchProvider(): void {
     const { provider } = this;
-    const { allocNetmems, destroy } = provider;
+    const allocNetmems = provider.allocNetmems.bind(provider);
     provider.allocNetmems = (pool, out, max) => {
-      const count = allocNetmems.call(provider, pool, out, max);
+      const count = allocNetmems(pool, out, max);
       if (count > 0) this.byId(pool.id).provided++;
       return count;
     };
-    provider.destroy = (...args: unknown[]) => {
-      destroy.call(provider);
-      this.byId((args[0] as { id: number }).id).providerDestroys++;
-    };
+    provider.destroy = (pool) => void this.byId(pool.id).providerDestroys++;
   }
 
   private byId(id: number): PoolLedger {
@@ -141,7 +154,10 @@ export class World {
   /** A fragment page starts over in place. */
   restart(buffer: Buffer, ref: NetmemRef): void {
     this.bury(buffer.ref);
-    check(idxOfRef(ref) === idxOfRef(buffer.ref) && ref !== buffer.ref, () => `page ${buffer.ref} did not start over as ${ref}`);
+    check(
+      idxOfRef(ref) === idxOfRef(buffer.ref) && ref !== buffer.ref,
+      () => `page ${buffer.ref} did not start over as ${ref}`,
+    );
     this.refAt[idxOfRef(ref)] = ref;
     buffer.ref = ref;
     buffer.pieces = 1;
@@ -194,8 +210,14 @@ export class World {
     const { pool } = ledger;
     check(ledger.destroyed && this.outsideOf(ledger) === 0, () => `I8: ${pool.name} is gone too early`);
     check(ledger.dels === 1, () => `I8: ${ledger.dels} DEL for ${pool.name}`);
-    check(ledger.providerDestroys === (ledger.niov ? 1 : 0), () => `I8: provider.destroy ${ledger.providerDestroys} times`);
-    check(ledger.disconnects === (ledger.memId === 0 ? 0 : 1), () => `I8: ${ledger.disconnects} disconnects of ${pool.name}`);
+    check(
+      ledger.providerDestroys === (ledger.niov ? 1 : 0),
+      () => `I8: provider.destroy ${ledger.providerDestroys} times`,
+    );
+    check(
+      ledger.disconnects === (ledger.memId === 0 ? 0 : 1),
+      () => `I8: ${ledger.disconnects} disconnects of ${pool.name}`,
+    );
     check(this.host.mem.lookup(ledger.memId) === null, () => `memory id ${ledger.memId} outlived ${pool.name}`);
   }
 
@@ -218,7 +240,10 @@ export class World {
     }
     const control = this.host.pages.totalPageCount - pages;
     if (this.controlPages < 0) this.controlPages = control;
-    check(control === this.controlPages, () => `pages are lost or doubled: ${control} beside the pools, not ${this.controlPages}`);
+    check(
+      control === this.controlPages,
+      () => `pages are lost or doubled: ${control} beside the pools, not ${this.controlPages}`,
+    );
     check(this.dma.live.size === mapped, () => `I7: ${this.dma.live.size} mappings for ${mapped} pages`);
   }
 }

@@ -1,0 +1,35 @@
+import { type Napi, NetmemError, type NetmemRef, type PoolHandle } from "@netmem/core";
+
+/** Throws `ERR_NETMEM_NOT_A_PAGE`. */
+export function failNotPage(pool: PoolHandle & { readonly name: string }): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_NOT_A_PAGE",
+    reason: `${pool.name} ${pool.id} gives net_iovs, not pages`,
+    remedy: "Use allocNetmem and pass the buffer on without touching its bytes.",
+    param: "pool",
+    value: pool.id,
+  });
+}
+
+/** Throws `ERR_NETMEM_REF_UNDERFLOW`. */
+export function failFragment(ref: NetmemRef, n: number): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_REF_UNDERFLOW",
+    reason: `cannot count ${n} references on ref 0x${ref.toString(16)}: it has other holders, or not that many`,
+    remedy: "Fragment buffers that you hold alone, and drop only references that you have.",
+    param: "n",
+    value: n,
+  });
+}
+
+/** Throws `ERR_NETMEM_NAPI_SET` (EBUSY). */
+export function failNapi(current: Napi, wanted: Napi): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_NAPI_SET",
+    errno: "EBUSY",
+    reason: `the pool belongs to NAPI ${current.id}, not ${wanted.id}`,
+    remedy: "Call disableDirectRecycling first.",
+    param: "napi",
+    value: wanted.id,
+  });
+}
