@@ -13,13 +13,17 @@ export function fivePrograms(host: Host, verdict: number): XdpProgram[] {
   const { u8 } = host;
   const counts = new Int32Array(256);
   return [
-    (xdp) => (((u8[xdp.data + ETHER_TYPE]! << 8) | u8[xdp.data + ETHER_TYPE + 1]!) === NEVER ? XdpVerdict.Aborted : verdict),
+    (xdp) =>
+      ((u8[xdp.data + ETHER_TYPE]! << 8) | u8[xdp.data + ETHER_TYPE + 1]!) === NEVER ? XdpVerdict.Aborted : verdict,
     (xdp) => {
       const protocol = u8[xdp.data + IP_PROTOCOL]!;
       counts[protocol] = (counts[protocol]! + 1) | 0;
       return verdict;
     },
-    (xdp) => (((u8[xdp.data + UDP_DESTINATION]! << 8) | u8[xdp.data + UDP_DESTINATION + 1]!) === NEVER ? XdpVerdict.Aborted : verdict),
+    (xdp) =>
+      ((u8[xdp.data + UDP_DESTINATION]! << 8) | u8[xdp.data + UDP_DESTINATION + 1]!) === NEVER
+        ? XdpVerdict.Aborted
+        : verdict,
     (xdp) => (u8[xdp.data + IP_TTL]! === 0 ? XdpVerdict.Aborted : verdict),
     (xdp) => {
       let sum = 0;

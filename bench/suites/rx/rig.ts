@@ -16,7 +16,8 @@ const WARM_BURSTS = 300;
 
 const drivers = {
   page_pool: (host: Host, queue: RxQueue, hw: NicQueue): QueueDriver => new PagePoolDriver(host, queue, hw),
-  split_page: (host: Host, queue: RxQueue, hw: NicQueue): QueueDriver => new SplitPageDriver(host, createPageShared(host), queue, hw),
+  split_page: (host: Host, queue: RxQueue, hw: NicQueue): QueueDriver =>
+    new SplitPageDriver(host, createPageShared(host), queue, hw),
   order0: (host: Host, queue: RxQueue, hw: NicQueue): QueueDriver => new Order0Driver(host, queue, hw),
 };
 
@@ -57,8 +58,16 @@ export class RxRig {
     this.nic = new SimNic(host, { queueCount: compositions.length });
     this.scheduler = new NapiScheduler(host);
     this.skbs = new SkbSlab(host);
-    this.device = new NetDevice({ host, registry: new DeviceRegistry(), scheduler: this.scheduler, skbs: this.skbs, name: "sim0" });
-    compositions.forEach((name, n) => this.device.addQueue({ driver: (queue) => drivers[name](host, queue, this.nic.queue(n)) }));
+    this.device = new NetDevice({
+      host,
+      registry: new DeviceRegistry(),
+      scheduler: this.scheduler,
+      skbs: this.skbs,
+      name: "sim0",
+    });
+    compositions.forEach((name, n) =>
+      this.device.addQueue({ driver: (queue) => drivers[name](host, queue, this.nic.queue(n)) }),
+    );
     this.device.setReceiver((skbs, count) => this.consume(skbs, count));
     this.device.open();
     this.frames = this.framesFor(0, frameBytes);
@@ -99,7 +108,11 @@ export class RxRig {
   }
 
   private framesFor(queueIdx: number, frameBytes: readonly number[]): Frames {
-    const frames = { bytes: new Uint8Array(BURST * SLOT_BYTES), offsets: new Int32Array(BURST), lengths: new Int32Array(BURST) };
+    const frames = {
+      bytes: new Uint8Array(BURST * SLOT_BYTES),
+      offsets: new Int32Array(BURST),
+      lengths: new Int32Array(BURST),
+    };
     for (let n = 0, srcPort = FIRST_PORT; n < BURST; srcPort++) {
       const at = n * SLOT_BYTES;
       const length = buildPacket(frames.bytes, at, udpFrame(srcPort, frameBytes[n % frameBytes.length]!));

@@ -55,7 +55,7 @@ export class TranslationUnit {
   declare private readonly pageShift: number;
   declare private readonly slotsAt: number;
   declare private readonly entries: number;
-  /* Doubles: exact to 2^53, and written once per burst. */
+  /* Exact to 2^53. Written once per burst, so that it does not matter when they outgrow small integers. */
   declare hits: number;
   declare misses: number;
   declare invalidations: number;
@@ -160,6 +160,7 @@ export class TranslationUnit {
   /** Pages in the cache, the one used last first. Control path. */
   cachedPages(): number[] {
     const found: number[] = [];
+    if (this.ioPages === 0) return found;
     let slot = this.head;
     for (let n = 0; n < this.entries; n++) {
       if (this.i32[slot] !== 0) found.push(this.i32[slot]!);
@@ -170,8 +171,7 @@ export class TranslationUnit {
 
   /** Misses that pushed another page out: those whose page did not leave otherwise and is not there any more. Control path. */
   evictions(): number {
-    const cached = this.ioPages === 0 ? 0 : this.cachedPages().length;
-    return this.misses - this.invalidations - cached;
+    return this.misses - this.invalidations - this.cachedPages().length;
   }
 
   /** From here on everything faults and no word is touched, so that the memory can be given back. Control path. */

@@ -27,7 +27,12 @@ function emitWarning(warning: NetmemWarning): void {
  * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_NO_MEMORY` (ENOMEM), `ERR_NETMEM_DUPLICATE_CORE`.
  */
 export function createHost(params: DefaultHostParams): Host {
-  return createCoreHost({ clock: new SystemClock(), pageAllocator: createPageAllocator, onWarning: emitWarning, ...params });
+  return createCoreHost({
+    clock: new SystemClock(),
+    pageAllocator: createPageAllocator,
+    onWarning: emitWarning,
+    ...params,
+  });
 }
 
 /** The host of another thread, from what its `share()` returned. @throws `ERR_NETMEM_LAYOUT_MISMATCH` */

@@ -16,6 +16,8 @@ export const BULK_QUEUE_SIZE = 16;
 export const DEFER_TIME_MS = 1000;
 /** Interval between warnings about such a pool. */
 export const DEFER_WARN_INTERVAL_MS = 60_000;
+/** How long `Symbol.asyncDispose` waits for buffers outside. */
+export const ASYNC_DISPOSE_TIMEOUT_MS = 5000;
 
 const SMALL_PAGE_BYTES = 16 * 1024;
 const BIG_PAGE_BYTES = 64 * 1024;

@@ -46,7 +46,7 @@ import { allocFragSlow, allocSized } from "./frag.ts";
 import { outsideRefs } from "./holders.ts";
 import { inflightOf } from "./inflight.ts";
 import { checkPoolInvariants } from "./invariants.ts";
-import { refillCountFor } from "./limits.ts";
+import { ASYNC_DISPOSE_TIMEOUT_MS, refillCountFor } from "./limits.ts";
 import { claimHome, destroyPool, drained, type DrainOptions } from "./lifecycle.ts";
 import { PagePoolFlag, type ResolvedParams } from "./params.ts";
 import { PoolDebug } from "./pool-debug.ts";
@@ -79,8 +79,6 @@ const STACK = OWN_STACK_;
 const FRAG_REF = FRAG_REF_;
 const FRAG_OFFSET = FRAG_OFFSET_;
 const FRAG_USERS = FRAG_USERS_;
-
-const ASYNC_DISPOSE_TIMEOUT_MS = 5000;
 
 /**
  * A recycling allocator of pages or net_iovs for one receive queue (kernel: `struct page_pool`). Made by

@@ -55,7 +55,8 @@ export function putUnrefed(pool: PoolState, ref: NetmemRef, dmaSyncSize: number,
   checkOwn(pool, ref);
   const holders = ppRefCount(pool.host, ref);
   if (holders !== 1) failReferenced(pool, ref, holders);
-  recycle(pool, ref, dmaSyncSize, allowDirect);
+  const shared = (pool.i32[(ref >>> 1) & IDX_MASK]! & SHARED) !== 0;
+  recycle(pool, ref, shared ? -1 : dmaSyncSize, allowDirect);
 }
 
 /** Whether a put may use the alloc cache. A caller's promise is trusted; see `directRecycle` for the other case. */

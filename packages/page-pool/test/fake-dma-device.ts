@@ -1,4 +1,4 @@
-import { DmaDir, type DmaDevice, idxOf, type NetmemRef } from "@netmem/core";
+import { type DmaDevice, type DmaDir, idxOf, type NetmemRef } from "@netmem/core";
 import type { FaultInjector } from "@netmem/testing";
 
 interface Mapping {

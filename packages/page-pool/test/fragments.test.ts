@@ -314,6 +314,13 @@ test("#88 fragments are synced whole, whatever size the last piece says", () => 
   pool.fragmentNetmem(pieces, 2);
   expect(put(pieces, 64)).toEqual([]);
   expect(put(pieces, 64)).toEqual([[128, 3000]]);
+  // The same for a driver that drains its bias itself.
+  const biased = take(pool);
+  pool.fragmentNetmem(biased, 9);
+  expect(pool.unrefNetmem(biased, 9)).toBe(0);
+  dma.syncs.length = 0;
+  pool.putUnrefed(biased, 64, true);
+  expect(dma.syncs.map(({ len }) => len)).toEqual([3000]);
   // An exclusive buffer: what the caller says, at most maxLenBytes.
   expect(put(take(pool), 64)).toEqual([[128, 64]]);
   expect(put(take(pool), 5000)).toEqual([[128, 3000]]);

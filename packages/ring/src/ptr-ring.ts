@@ -170,13 +170,16 @@ export class PtrRing {
     }
   }
 
-  /** Copy of the entries, oldest first. Allocates: for checks and introspection. */
+  /** Copy of the entries, oldest first. Control path: it allocates. */
   entries(): number[] {
     const head = this.i32[this.at + HEAD]!;
     return Array.from({ length: this.count }, (_, n) => this.i32[this.slotsAt + ((head + n) % this.size)]!);
   }
 
-  /** A ring of another size with the same entries, oldest first; what does not fit goes to `destroy`. Disposes this one. */
+  /**
+   * A ring of another size with the same entries, oldest first; what does not fit goes to `destroy`. Disposes this one.
+   * Control path.
+   */
   resize(newSize: number, destroy: (value: number) => void): PtrRing {
     const ring = new PtrRing(this.memory, newSize);
     for (let value = this.consume(); value !== 0; value = this.consume()) {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { PtrRing } from "../src/index.ts";
+import { PtrRing, ptrRingProduce } from "../src/index.ts";
 import { createRingMemory } from "./ring-memory.ts";
 
 const never = (value: number): void => {
@@ -107,6 +107,44 @@ test("#106 FIFO across many wraps, with the counters crossing 2^32", () => {
     expect(drain(ring)).toEqual(range(got, put - 1));
     expect(ring.count).toBe(0);
   }
+});
+
+test("the count of everything ever produced runs freely through 2^32; entries shows what is inside", () => {
+  const ring = ringOf(5, 0, 0xfffffff0 | 0);
+  let produced = 0xfffffff0 | 0;
+  for (let round = 1; round <= 30; round++) {
+    expect(ring.produced).toBe(produced);
+    ring.produce(round);
+    if (round > 3) ring.consume();
+    produced = (produced + 1) | 0;
+    expect(ring.entries()).toEqual(range(Math.max(1, round - 2), round));
+  }
+  expect(ring.produced).toBe(14);
+  ring.unconsume(Int32Array.of(99), 1, never);
+  expect([ring.produced, ...ring.entries()]).toEqual([14, 99, 28, 29, 30]);
+  expect(ringOf(0).entries()).toEqual([]);
+});
+
+test("a function over the words produces as the ring does, also where there is no slot", () => {
+  const memory = createRingMemory();
+  const ring = new PtrRing(memory, 3);
+  expect([1, 2, 3, 4].map((value) => ptrRingProduce(memory.i32, ring.at, value))).toEqual([true, true, true, false]);
+  expect(drain(ring)).toEqual([1, 2, 3]);
+  expect(ptrRingProduce(memory.i32, ring.at, 5)).toBe(true);
+  expect(ring.consume()).toBe(5);
+  expect(ptrRingProduce(memory.i32, new PtrRing(memory, 0).at, 5)).toBe(false);
+});
+
+test("consumeBatch within the arena, and across the end of the array", () => {
+  const memory = createRingMemory();
+  const ring = new PtrRing(memory, 40);
+  const at = memory.heap.allocWords(64);
+  for (let value = 1; value <= 40; value++) ring.produce(value);
+  for (let taken = 1; taken <= 32; taken++) ring.consume();
+  for (let value = 41; value <= 50; value++) ring.produce(value);
+  expect(ring.consumeBatch(memory.i32, at, 64)).toBe(18);
+  expect([...memory.i32.subarray(at, at + 19)]).toEqual([...range(33, 50), 0]);
+  expect(ring.isEmpty()).toBe(true);
 });
 
 test("#106 zero cannot be stored, however it is spelled", () => {

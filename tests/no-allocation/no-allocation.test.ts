@@ -1,0 +1,12 @@
+import { describe, expect, test } from "vitest";
+import { scavengesOf } from "./scavenges.ts";
+
+describe("five million packets cause no garbage collection", () => {
+  test.for(["pool", "drop", "pass", "tx", "pass-top-pages"])("%s", (scenario) => {
+    expect(scavengesOf(scenario)).toBe(0);
+  });
+
+  test("a seeded leak of one object per 32 packets is seen", () => {
+    expect(scavengesOf("seeded-leak")).toBeGreaterThan(0);
+  });
+});
