@@ -1,12 +1,12 @@
-/** What is wrong with a report of `pnpm start --json`; nothing when it is good. */
-export function startProblems(json: string): string[] {
+/** What is wrong with a report of `pnpm start --json --loop LOOPS`; nothing when it is good. */
+export function startProblems(json: string, loops: number): string[] {
   let report: unknown;
   try {
     report = JSON.parse(json);
   } catch {
     return [`no JSON: ${JSON.stringify(json.slice(0, 80))}`];
   }
-  return [...zeroProblems(report, "crcErrors"), ...zeroProblems(report, "inFlight"), ...packetProblems(report)];
+  return [...zeroProblems(report, "crcErrors"), ...zeroProblems(report, "inFlight"), ...packetProblems(report, loops)];
 }
 
 /** Every number of that name, wherever it stands in the report. */
@@ -24,14 +24,12 @@ function zeroProblems(report: unknown, name: string): string[] {
 interface Packets {
   readonly verified?: { readonly packets?: unknown };
   readonly capture?: { readonly packets?: unknown };
-  readonly loops?: unknown;
 }
 
-function packetProblems(report: unknown): string[] {
-  const { verified, capture, loops } = report as Packets;
-  const wanted = Number(capture?.packets) * Number(loops);
-  if (!(wanted > 0))
-    return [`capture.packets is ${String(capture?.packets)}, loops is ${String(loops)}: must be numbers above 0`];
+function packetProblems(report: unknown, loops: number): string[] {
+  const { verified, capture } = report as Packets;
+  const wanted = Number(capture?.packets) * loops;
+  if (!(wanted > 0)) return [`capture.packets is ${String(capture?.packets)}, must be a number above 0`];
   if (verified?.packets === wanted) return [];
   return [`verified.packets is ${String(verified?.packets)}, must be capture.packets * loops = ${wanted}`];
 }
