@@ -66,7 +66,9 @@ function isUnitTest(path: string): boolean {
 
 /** `#46 "2.11 a late put"` as beginnings of titles; a number ends at its space. */
 function parseExpects(line: string): string[] {
-  return [...line.matchAll(/(#\d+)|"([^"]+)"/g)].map(([, number, title]) => (title === undefined ? `${number} ` : title));
+  return [...line.matchAll(/(#\d+)|"([^"]+)"/g)].map(([, number, title]) =>
+    title === undefined ? `${number} ` : title,
+  );
 }
 
 function readMutant(file: string, tests: ReturnType<typeof testFiles>): Mutant {
@@ -82,7 +84,11 @@ function readMutant(file: string, tests: ReturnType<typeof testFiles>): Mutant {
 function copyTree(): string {
   const folder = mkdtempSync(join(tmpdir(), "netmem-mutant-"));
   const isWanted = (source: string): boolean => !/\/(dist|\.turbo|\.cache|\.vite)$/.test(source);
-  cpSync(join(ROOT, "packages"), join(folder, "packages"), { recursive: true, verbatimSymlinks: true, filter: isWanted });
+  cpSync(join(ROOT, "packages"), join(folder, "packages"), {
+    recursive: true,
+    verbatimSymlinks: true,
+    filter: isWanted,
+  });
   for (const file of ROOT_FILES) cpSync(join(ROOT, file), join(folder, file));
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
   return folder;
@@ -90,7 +96,10 @@ function copyTree(): string {
 
 async function applyPatch(folder: string, mutant: Mutant): Promise<void> {
   try {
-    await run("git", ["apply", mutant.file], { cwd: folder, env: { ...process.env, GIT_CEILING_DIRECTORIES: tmpdir() } });
+    await run("git", ["apply", mutant.file], {
+      cwd: folder,
+      env: { ...process.env, GIT_CEILING_DIRECTORIES: tmpdir() },
+    });
   } catch (cause) {
     const how = `the code changed; make the edit again in a clean checkout, "git diff -U1 packages", keep the two comment lines`;
     throw new Error(`does not apply (${how})`, { cause });
@@ -100,12 +109,23 @@ async function applyPatch(folder: string, mutant: Mutant): Promise<void> {
 async function runTests(folder: string, tests: readonly string[]): Promise<Results> {
   const report = join(folder, "report.json");
   const vitest = join(folder, "node_modules/vitest/vitest.mjs");
-  const args = [vitest, "run", "--root", folder, "--project", "unit", "--reporter=json", `--outputFile=${report}`, ...tests];
+  const args = [
+    vitest,
+    "run",
+    "--root",
+    folder,
+    "--project",
+    "unit",
+    "--reporter=json",
+    `--outputFile=${report}`,
+    ...tests,
+  ];
   try {
     await run(process.execPath, args, { cwd: folder, timeout: TIMEOUT_MS, env: { ...process.env, NETMEM_SEED: "1" } });
   } catch (error) {
     // Failing tests are what we are here for.
-    if ((error as { killed?: boolean }).killed === true) throw new Error(`no end after ${TIMEOUT_MS} ms`, { cause: error });
+    if ((error as { killed?: boolean }).killed === true)
+      throw new Error(`no end after ${TIMEOUT_MS} ms`, { cause: error });
   }
   return readReport(folder, report);
 }
@@ -129,11 +149,15 @@ async function inCopy<T>(work: (folder: string) => Promise<T>): Promise<T> {
 
 /** Titles that start as expected and failed, in files where something else passed. */
 function killers(mutant: Mutant, results: Results): string[] {
-  return mutant.tests.flatMap((file) => {
-    const all = results.get(file) ?? [];
-    if (!all.some(({ status }) => status === "passed")) return [];
-    return all.filter(({ title, status }) => status === "failed" && mutant.expects.some((start) => title.startsWith(start)));
-  }).map(({ title }) => title);
+  return mutant.tests
+    .flatMap((file) => {
+      const all = results.get(file) ?? [];
+      if (!all.some(({ status }) => status === "passed")) return [];
+      return all.filter(
+        ({ title, status }) => status === "failed" && mutant.expects.some((start) => title.startsWith(start)),
+      );
+    })
+    .map(({ title }) => title);
 }
 
 async function judge(mutant: Mutant): Promise<Verdict> {
@@ -168,7 +192,9 @@ async function checkBaseline(mutants: readonly Mutant[]): Promise<void> {
 }
 
 function print({ mutant, killed, detail, seconds }: Verdict): void {
-  console.log(`${killed ? "killed  " : "NOT DEAD"} ${mutant.name.padEnd(36)} ${seconds.toFixed(1).padStart(5)} s  ${detail}`);
+  console.log(
+    `${killed ? "killed  " : "NOT DEAD"} ${mutant.name.padEnd(36)} ${seconds.toFixed(1).padStart(5)} s  ${detail}`,
+  );
 }
 
 /** Judges with as many vitest processes at a time as there are CPUs, four at most. */

@@ -17,7 +17,7 @@ function complain(line: string, exitCode: number): void {
 
 /** Replays the file as often as asked; a file that cannot be read ends it. */
 async function replayAll(replay: Replay, options: Options): Promise<void> {
-  const progress = startProgress("replaying");
+  const progress = startProgress(process.stderr, process.env);
   try {
     for (let loop = 1; loop <= options.loops; loop++) {
       await replay.run(options.pcap, (packets) =>

@@ -1,7 +1,7 @@
 import { Order0Driver } from "@netmem-examples/driver-order0";
 import { PagePoolDriver } from "@netmem-examples/driver-page-pool";
 import { SplitPageDriver } from "@netmem-examples/driver-split-page";
-import type { Host } from "@netmem/core";
+import type { Clock, Host } from "@netmem/core";
 import { createPageShared } from "@netmem/mm";
 import { DeviceRegistry, NapiScheduler, NetDevice, type QueueDriver, type RxQueue } from "@netmem/netdev";
 import { type NicQueue, SimNic } from "@netmem/sim-nic";
@@ -23,8 +23,9 @@ export interface MixedNic {
   readonly drivers: readonly TimedDriver[];
 }
 
-export function makeMixedNic(): MixedNic {
-  const host = createHost({ arenaBytes: ARENA_BYTES });
+/** `clock` is the runtime's unless a test brings its own. */
+export function makeMixedNic(clock?: Clock): MixedNic {
+  const host = createHost({ arenaBytes: ARENA_BYTES, ...(clock && { clock }) });
   const pageShared = createPageShared(host);
   const makers: ((queue: RxQueue, hw: NicQueue) => QueueDriver)[] = [
     (queue, hw) => new PagePoolDriver(host, queue, hw),

@@ -27,7 +27,8 @@ export interface StandParams extends Partial<SimNicParams> {
 
 /** Builds a stand for a driver; the device is closed. */
 export function makeStand(makeDriver: MakeDriver, params: StandParams = {}): Stand {
-  const host = createHost({ arenaBytes: 32 * 2 ** 20, ...(params.clock === undefined ? {} : { clock: params.clock }) });
+  const { clock, dma } = params;
+  const host = createHost({ arenaBytes: 32 * 2 ** 20, ...(clock && { clock }), ...(dma && { dma }) });
   const nic = new SimNic(host, { queueCount: 1, ...params });
   const skbs = new SkbSlab(host);
   const registry = new DeviceRegistry();

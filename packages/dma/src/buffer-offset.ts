@@ -1,4 +1,4 @@
-import { checkInt, DmaDir, failParam, type Host, type NetmemRef, type ReadableRef } from "@netmem/core";
+import { checkInt, DmaDir, failParam, type Host, idxOf, isPage, type NetmemRef, type ReadableRef } from "@netmem/core";
 
 const MAX_MAP_ORDER = 19;
 
@@ -13,7 +13,7 @@ export function bufferOffset(host: Host, ref: NetmemRef, order: number, dir: Dma
   checkInt("dir", dir, DmaDir.Bidirectional, DmaDir.FromDevice);
   const { firstPageIdx, pageCount, pageShift } = host.layout;
   const offset = host.offsetOf(ref as ReadableRef);
-  const idx = offset >>> pageShift;
+  const idx = isPage(ref) ? idxOf(ref) : offset >>> pageShift;
   if (idx < firstPageIdx || idx + 2 ** order > pageCount || offset !== idx << pageShift) {
     failParam(
       "ref",

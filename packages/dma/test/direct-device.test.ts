@@ -41,12 +41,23 @@ test("frame numbers outside the page window fault: the netmem table is out of a 
   ]);
 });
 
+test("an index whose byte offset wraps round to a page of the arena is refused", () => {
+  const { host } = createTestHost({ pageShift: 16 });
+  const device = createDirectDevice(host);
+  const ref = asNetmemRef(makeRef(2 ** 16 + host.layout.pageCount - 1, 0, 0));
+  expect(() => device.map(ref, 0, DmaDir.ToDevice)).toThrow(
+    expect.objectContaining({ code: "ERR_NETMEM_INVALID_PARAM" }),
+  );
+});
+
 test("map refuses what is not whole pages of the arena", () => {
   const { host } = createTestHost();
   const device = createDirectDevice(host);
   const outside = host.areas.add({ name: "outside", count: 1, pageShift: 12 });
   const last = asNetmemRef(makeRef(host.layout.pageCount - 1, 0, 0));
-  expect(() => device.map(last, 1, DmaDir.ToDevice)).toThrow(expect.objectContaining({ code: "ERR_NETMEM_INVALID_PARAM" }));
+  expect(() => device.map(last, 1, DmaDir.ToDevice)).toThrow(
+    expect.objectContaining({ code: "ERR_NETMEM_INVALID_PARAM" }),
+  );
   expect(() => device.map(host.areas.refAt(outside, 0), 0, DmaDir.ToDevice)).toThrow(
     expect.objectContaining({ code: "ERR_NETMEM_UNREADABLE" }),
   );

@@ -67,7 +67,7 @@ export class NapiScheduler {
     this.kickIfIdle();
   }
 
-  /** @internal Called by `Napi.disable`. */
+  /** @internal Called by `Napi.disable`. Control path. */
   remove(napi: Pollable): void {
     const rest = this.pendingList().filter((one) => one !== napi);
     this.list.fill(null);

@@ -71,14 +71,14 @@ export function releaseFromPool(pool: PoolState, ref: NetmemRef): void {
 
 /** A page that others still hold keeps its reference; any other buffer gets the next generation on its way out. */
 function releaseToProvider(pool: PoolState, ref: NetmemRef): void {
-  const { host, i32, provider } = pool;
+  const { host, i32 } = pool;
   const idx = (ref >>> 1) & IDX_MASK;
   const held = (ref & 1) === 0 && i32[host.pageRefAt + idx] !== 0;
   const next = held ? ref : (((ref + GEN_ONE) & REF_MASK) as NetmemRef);
   if (held) makePlain(host, ref);
   else i32[idx] = META_FREE | (next >>> GEN_SHIFT);
   i32[host.ppRefAt + idx] = 0;
-  const put = provider!.releaseNetmem(pool, next);
+  const put = offerToProvider(pool, next);
   const release = (i32[pool.at + RELEASE]! + 1) | 0;
   i32[pool.at + RELEASE] = release;
   pool.tracer?.release?.(ref, release >>> 0);
@@ -86,6 +86,26 @@ function releaseToProvider(pool: PoolState, ref: NetmemRef): void {
   unmapNetmem(pool, idx);
   makePlain(host, next);
   putNetmem(host, next);
+}
+
+/**
+ * Whether the provider wants the core to free the buffer. One that breaks its contract here gets a warning and the
+ * buffer: the caller's put was right, and a pool on its way out must not stop half-way.
+ */
+function offerToProvider(pool: PoolState, ref: NetmemRef): boolean {
+  try {
+    const put = pool.provider!.releaseNetmem(pool, ref);
+    if (!put || (ref & 1) === 0) return put;
+    warnRelease(pool, ref, "a net_iov is no page to be freed");
+  } catch (error) {
+    warnRelease(pool, ref, String(error));
+  }
+  return false;
+}
+
+function warnRelease(pool: PoolState, ref: NetmemRef, what: string): void {
+  const name = pool.provider?.name ?? "";
+  pool.host.warn("WARN_NETMEM_PROVIDER_RELEASE", `provider ${name}, ref 0x${ref.toString(16)}: ${what}`);
 }
 
 /** Empties the alloc cache to the allocator. Counted as neither `fast` nor anything else. */

@@ -25,7 +25,7 @@ function write(bench: Bench, ref: NetmemRef, at: number, value: number): void {
   bench.host.u8[bench.host.offsetOf(ref) + at] = value;
 }
 
-describe("7 poison", () => {
+describe("debug: poison", () => {
   test.each([0, 1, 2048, 4095])(
     "a write to byte %i of a free buffer is found at its next allocation, which gives another buffer then",
     (at) => {
@@ -82,7 +82,7 @@ describe("7 poison", () => {
   });
 });
 
-describe("7 quarantine", () => {
+describe("debug: quarantine", () => {
   test("reuse is delayed by 64 buffers, first in first out; the delay counts as nothing", () => {
     const { pool } = debugPool();
     const refs = takeMany(pool, 70);
@@ -132,7 +132,7 @@ describe("7 quarantine", () => {
   });
 });
 
-describe("7 fragment map and red zones", () => {
+describe("debug: fragment map and red zones", () => {
   const setUp = () => {
     const { bench, pool } = debugPool();
     const frags = [takeFrag(pool, 100), takeFrag(pool, 50), takeFrag(pool, 1000)];
@@ -229,7 +229,7 @@ describe("7 fragment map and red zones", () => {
   });
 });
 
-describe("7 touch history", () => {
+describe("debug: touch history", () => {
   test("the drain error names who had each buffer last", async () => {
     const { bench, pool } = debugPool({ name: "rx0" });
     const [a, b] = takeMany(pool, 2) as [NetmemRef, NetmemRef];

@@ -164,7 +164,7 @@ test("2.14 the memory type is page_pool and is installed by the first pool", () 
   expect(pools.map(({ ownerId }) => host.owners.typeOf(ownerId))).toEqual([MemType.PagePool, MemType.PagePool]);
 });
 
-test("1 the tracer sees every buffer enter and leave, with the counters of the moment", () => {
+test("2.10 the tracer sees every buffer enter and leave, with the counters of the moment", () => {
   const bench = makeBench();
   const pool = makePool(bench, { poolSize: 3 });
   const seen: [string, number][] = [];

@@ -238,6 +238,27 @@ describe("providers that break their contract", () => {
     expectUsable(provider, pool);
   });
 
+  test("3.1 a release that throws, or calls a net_iov a page: a warning, and the pool goes on to its end", () => {
+    const { bench, provider, pool } = setUp();
+    const refs = takeMany(pool, 4);
+    pool.destroy();
+    bench.warnings.length = 0;
+    const honest = provider.releaseNetmem.bind(provider);
+    provider.releaseNetmem = (p, ref) => {
+      honest(p, ref);
+      if (ref >>> 21 === 2) return true;
+      throw new Error("broken");
+    };
+    for (const ref of refs) pool.putFullPage(ref);
+    bench.clock.advance(1000);
+    expect(pool.freed).toBe(true);
+    expect(codesOf(bench)).toEqual(Array.from({ length: 4 }, () => "WARN_NETMEM_PROVIDER_RELEASE"));
+    expect(provider.free).toHaveLength(200);
+    provider.releaseNetmem = honest;
+    const next = makePool(bench, providerParams(provider));
+    expect(new Set(takeMany(next, 200)).size).toBe(200);
+  });
+
   test("3.1 a provider that throws while allocating: its error comes out, the pool is as before", () => {
     const { bench, provider, pool } = setUp();
     const honest = provider.allocNetmems.bind(provider);

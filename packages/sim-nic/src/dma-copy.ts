@@ -1,12 +1,13 @@
 /*
  * data path
  *
- * Copies packet bytes into the arena as the device would write them. Up to 256 bytes by 64-bit words where source and
- * destination are aligned, by 32-bit words otherwise; above that the engine's block copies are faster. Optimised code
- * copies the 64-bit words without making a bigint.
+ * Copies packet bytes into the arena as the device would write them, without allocating: by 64-bit words where source
+ * and destination are aligned, else by 32-bit words. Above 256 bytes the engine's block copy is faster, and works
+ * without a view where the source is the arena. Optimised code copies the 64-bit words without making a bigint.
  */
 import type { Host } from "@netmem/core";
 
+/** Longer copies within the arena are block copies. */
 const MAX_WORD_COPY_BYTES = 256;
 
 export class DmaCopy {
@@ -36,7 +37,11 @@ export class DmaCopy {
 
   /** Copies `lenBytes` bytes from `from` in the source to arena byte offset `to`. Exactly those bytes are written. */
   copy(to: number, from: number, lenBytes: number): void {
-    if (lenBytes > MAX_WORD_COPY_BYTES || (to & 3) !== 0) return this.copyBlock(to, from, lenBytes);
+    if (lenBytes > MAX_WORD_COPY_BYTES && this.source === this.u8) {
+      this.u8.copyWithin(to, from, from + lenBytes);
+      return;
+    }
+    if ((to & 3) !== 0) return this.copyBytes(to, from, lenBytes);
     const start = this.sourceBase + from;
     let done = 0;
     if (((start | to) & 7) === 0) {
@@ -53,13 +58,14 @@ export class DmaCopy {
   private copyWords(to: number, from: number, lenBytes: number): void {
     const { i32, sourceWords } = this;
     const start = this.sourceBase + from;
-    if ((start + lenBytes + 3) >> 2 > sourceWords.length) return this.copyBlock(to, from, lenBytes);
+    if ((start + lenBytes + 3) >> 2 > sourceWords.length) return this.copyBytes(to, from, lenBytes);
     const d = to >> 2;
     const w = start >> 2;
     const count = lenBytes >> 2;
     if ((start & 3) === 0) for (let n = 0; n < count; n++) i32[d + n] = sourceWords[w + n]!;
     else this.copyShifted(d, w, count, (start & 3) << 3);
-    for (let n = count << 2; n < lenBytes; n++) this.u8[to + n] = this.source[from + n]!;
+    const done = count << 2;
+    this.copyBytes(to + done, from + done, lenBytes - done);
   }
 
   private copyShifted(d: number, w: number, count: number, shift: number): void {
@@ -72,11 +78,12 @@ export class DmaCopy {
     }
   }
 
-  private copyBlock(to: number, from: number, lenBytes: number): void {
-    if (this.source === this.u8) this.u8.copyWithin(to, from, from + lenBytes);
-    else this.u8.set(this.source.subarray(from, from + lenBytes), to);
+  /** For a destination that is not on a word, and for the last bytes of a source's buffer. */
+  private copyBytes(to: number, from: number, lenBytes: number): void {
+    for (let n = 0; n < lenBytes; n++) this.u8[to + n] = this.source[from + n]!;
   }
 
+  /** Control path: makes views over another source. */
   private adopt(source: Uint8Array): void {
     this.source = source;
     this.sourceBase = source.byteOffset;

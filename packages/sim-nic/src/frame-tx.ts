@@ -56,7 +56,7 @@ export class FrameTx {
     this.mappedOrders = new Int32Array(this.ring.size);
   }
 
-  /** Frames not home yet. */
+  /** Frames not home yet. Control path. */
   get pendingCount(): number {
     return this.frames.reduce((count, frame) => (frame === 0 ? count : count + 1), 0);
   }

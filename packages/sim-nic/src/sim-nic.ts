@@ -43,7 +43,7 @@ export interface SimNicStats {
 /**
  * The hardware of a network interface: spreads frames from the wire over its queues, writes them into the buffers that
  * drivers posted, and sends what drivers post. Needs no thread or timer: {@link receive} is the wire. Data-path calls
- * allocate nothing, except for frames over 256 bytes from outside the arena.
+ * allocate nothing.
  */
 export class SimNic implements TxPort {
   readonly host: Host;
@@ -86,7 +86,7 @@ export class SimNic implements TxPort {
     this.wire = wire;
   }
 
-  /** Flow control: while paused nothing is sent; what was posted goes out afterwards. */
+  /** Flow control: while paused nothing is sent; what was posted goes out afterwards. Control path. */
   pauseTx(paused: boolean): void {
     this.isTxPaused = paused;
     if (!paused) for (const queue of this.queues) queue.txEngine.doorbell();
@@ -113,6 +113,7 @@ export class SimNic implements TxPort {
     return taken;
   }
 
+  /** Counters over all queues. Control path. */
   getStats(): SimNicStats {
     const sum = (of: (queue: NicQueue) => number): number => this.queues.reduce((total, queue) => total + of(queue), 0);
     return {
@@ -127,7 +128,7 @@ export class SimNic implements TxPort {
     };
   }
 
-  /** Gives the rings' memory back. Every driver must be stopped. */
+  /** Gives the rings' memory back; every driver must be stopped. Control path. */
   dispose(): void {
     for (const queue of this.queues) queue.dispose();
     this.queues.length = 0;

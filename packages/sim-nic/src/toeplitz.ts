@@ -83,6 +83,7 @@ export class Toeplitz {
   }
 }
 
+/** Control path. */
 function makeTables(key: ArrayLike<number>): Int32Array {
   const tables = new Int32Array(INPUT_BYTES * POSITIONS);
   for (let position = 0; position < INPUT_BYTES; position++) {

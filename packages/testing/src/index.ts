@@ -22,3 +22,17 @@ export {
   type TransportParams,
   type UdpParams,
 } from "./transport.ts";
+export {
+  exploreInterleavings,
+  formatReport,
+  verifyInterleavings,
+  type ExploreLimits,
+  type ExploreOptions,
+  type InterleaveReport,
+} from "./interleave/explore.ts";
+export { formatFailure, InterleaveError, type InterleaveFailure } from "./interleave/failure.ts";
+export { type MemoryModel } from "./interleave/memory-model.ts";
+export { type FinalState, type InterleaveProgram, type ThreadBody } from "./interleave/program.ts";
+export { replaySchedule, type Replay } from "./interleave/replay.ts";
+export { UnsupportedAccessError } from "./interleave/unsupported-access-error.ts";
+export { type FailureKind } from "./interleave/verdict.ts";

@@ -1,4 +1,6 @@
+import { type AccessRecords, keyOf } from "./access-record.ts";
 import { EMPTY_WINDOW, type LoadWindow } from "./load-window.ts";
+import { type Race } from "./race-tracker.ts";
 import { type StoreBuffer } from "./store-buffer.ts";
 import { type HistoryNode } from "./thread-history.ts";
 
@@ -9,6 +11,8 @@ export interface ThreadState {
   readonly window: LoadWindow;
   /** Whether another thread changed a word since this one paused. */
   readonly changed: boolean;
+  /** The node after the last pause, if the thread has done nothing since that others can notice. */
+  readonly spinStart: HistoryNode | null;
 }
 
 /** Everything that decides how a program goes on. Stepping copies it. */
@@ -20,6 +24,10 @@ export class MachineState {
   /** Thread that ran last; -1 at the start, and where preemptions are not counted. */
   lastThread = -1;
   preemptions = 0;
+  /** What orders the accesses so far; empty where races are not looked for. */
+  accesses: AccessRecords = [];
+  /** The data race that the last step completed. */
+  race: Race | null = null;
   readonly #threads: ThreadState[];
 
   constructor(memory: Int32Array, threads: readonly ThreadState[]) {
@@ -28,7 +36,7 @@ export class MachineState {
   }
 
   static start(memory: Int32Array, roots: readonly HistoryNode[]): MachineState {
-    const threads = roots.map((node) => ({ node, buffer: [], window: EMPTY_WINDOW, changed: true }));
+    const threads = roots.map((node) => ({ node, buffer: [], window: EMPTY_WINDOW, changed: true, spinStart: null }));
     return new MachineState(memory, threads);
   }
 
@@ -55,6 +63,7 @@ export class MachineState {
     copy.sleepers = this.sleepers;
     copy.lastThread = this.lastThread;
     copy.preemptions = this.preemptions;
+    copy.accesses = this.accesses;
     return copy;
   }
 
@@ -69,6 +78,7 @@ export class MachineState {
       if (window.gone.length > 0) key += `w${window.lastLoad},${window.lastAtomic}`;
       for (const { at, old } of window.gone) key += `,${at}:${old}`;
     }
-    return key;
+    if (this.accesses.length > 0) key += `;${keyOf(this.accesses)}`;
+    return this.race === null ? key : `${key};race`;
   }
 }

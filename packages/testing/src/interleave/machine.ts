@@ -4,11 +4,13 @@ import { afterAtomicLoad, afterOwnWrite, afterPlainLoad, EMPTY_WINDOW, withOverw
 import { MachineState } from "./machine-state.ts";
 import { type MemoryModel } from "./memory-model.ts";
 import { ModelledWords } from "./modelled-words.ts";
-import { isPlain, type Operation, type Response, valueWritten } from "./operation.ts";
+import { isAccess, isPlain, leavesNoTrace, type Operation, type Response, valueWritten } from "./operation.ts";
 import { type InterleaveProgram } from "./program.ts";
+import { RaceTracker } from "./race-tracker.ts";
 import { type Step } from "./step.ts";
 import { type BufferedStore, forwarded } from "./store-buffer.ts";
 import { ThreadHistory } from "./thread-history.ts";
+import { WordNames } from "./word-names.ts";
 
 /** A program together with a memory model: from a state and a step, the next state. */
 export class Machine {
@@ -19,11 +21,16 @@ export class Machine {
   readonly #rules: Rules;
   readonly #histories: readonly ThreadHistory[];
   readonly #initial: Int32Array;
+  /** Where races are looked for. */
+  readonly #races: RaceTracker | null;
 
   constructor(program: InterleaveProgram<unknown>, model: MemoryModel, countsPreemptions: boolean) {
     this.threadNames = Object.keys(program.threads);
     this.model = model;
     this.countsPreemptions = countsPreemptions;
+    const names = new WordNames(program);
+    const looksForRaces = model === "sc" && program.forbidRaces !== undefined && program.forbidRaces !== false;
+    this.#races = looksForRaces ? new RaceTracker((at) => names.isRaceForbidden(at)) : null;
     this.#rules = { model, freePause: program.pause === "free" };
     const words = new ModelledWords(program.words);
     const setUp = (): { context: unknown; memory: Int32Array } => {
@@ -52,6 +59,7 @@ export class Machine {
     if (step.kind === "flush") this.#flush(state, step);
     else if (step.kind === "timeout") this.#timeOut(state, step.thread);
     else this.#run(state, step);
+    this.#races?.prune(state);
     return state;
   }
 
@@ -76,6 +84,7 @@ export class Machine {
   #run(state: MachineState, { thread, arg }: Step): void {
     const { operation } = state.thread(thread).node;
     if (operation === null) throw new RangeError(`thread ${thread} has ended`);
+    if (isAccess(operation)) this.#races?.access(state, thread, operation);
     switch (operation.kind) {
       case "load":
       case "atomicLoad":
@@ -143,14 +152,25 @@ export class Machine {
     const there = state.sleepers.filter((sleeper) => state.thread(sleeper).node.operation?.at === at);
     const woken = there.slice(0, Math.max(0, count));
     state.sleepers = state.sleepers.filter((sleeper) => !woken.includes(sleeper));
-    for (const sleeper of woken) this.#advance(state, sleeper, "ok");
+    for (const sleeper of woken) {
+      this.#races?.wake(state, thread, sleeper);
+      this.#advance(state, sleeper, "ok");
+    }
     state.update(thread, { window: EMPTY_WINDOW });
     this.#advance(state, thread, woken.length);
   }
 
+  /**
+   * An attempt between two fair pauses that nobody noticed counts as not made: the thread is where it was when it began.
+   * Every state so reached can be reached (the thread could have waited instead), and spinning makes no new ones.
+   */
   #pause(state: MachineState, thread: number): void {
-    if (!this.#rules.freePause) state.update(thread, { changed: false, window: EMPTY_WINDOW });
+    if (this.#rules.freePause) return this.#advance(state, thread, undefined);
+    const { spinStart } = state.thread(thread);
+    state.update(thread, { changed: false, window: EMPTY_WINDOW });
+    if (spinStart !== null) return state.update(thread, { node: spinStart });
     this.#advance(state, thread, undefined);
+    state.update(thread, { spinStart: state.thread(thread).node });
   }
 
   #buffer(state: MachineState, thread: number, store: BufferedStore): void {
@@ -170,7 +190,7 @@ export class Machine {
     const old = state.memory[at]!;
     state.memory[at] = value;
     const { window } = state.thread(writer);
-    if (window.gone.length > 0 || atomic) state.update(writer, { window: afterOwnWrite(window, at, atomic) });
+    if (window.gone.length > 0) state.update(writer, { window: afterOwnWrite(window, at, atomic) });
     if (old === value) return;
     for (const [thread, { node, window: theirs }] of state.threads.entries()) {
       if (thread === writer || node.operation === null) continue;
@@ -180,11 +200,12 @@ export class Machine {
   }
 
   #advance(state: MachineState, thread: number, response: Response): void {
-    const { node } = state.thread(thread);
+    const { node, spinStart } = state.thread(thread);
     const history = this.#histories[thread];
     if (history === undefined) throw new RangeError(`no thread ${thread}`);
     const next = history.after(node, response);
-    state.update(thread, { node: next });
+    const isNoticed = node.operation !== null && !leavesNoTrace(node.operation, response);
+    state.update(thread, { node: next, spinStart: isNoticed ? null : spinStart });
     if (next.operation === null) state.update(thread, { window: EMPTY_WINDOW, changed: false });
   }
 }

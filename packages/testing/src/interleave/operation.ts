@@ -53,6 +53,28 @@ export function valueWritten({ kind, value, expected }: Operation, old: number):
   }
 }
 
+/** Whether it touches a word. */
+export function isAccess({ kind }: Operation): boolean {
+  return kind !== "pause" && kind !== "notify";
+}
+
+/** Whether no other thread can notice that the operation was done. */
+export function leavesNoTrace(operation: Operation, response: Response): boolean {
+  switch (operation.kind) {
+    case "load":
+    case "atomicLoad":
+    case "pause":
+      return true;
+    case "store":
+    case "atomicStore":
+    case "wait":
+    case "notify":
+      return false;
+    default:
+      return (valueWritten(operation, Number(response)) ?? response) === response;
+  }
+}
+
 export function sameOperation(a: Operation, b: Operation): boolean {
   return a.kind === b.kind && a.at === b.at && Object.is(a.value, b.value) && a.expected === b.expected;
 }

@@ -1,11 +1,13 @@
 import { type InterleaveProgram } from "./program.ts";
 
+type Named = Pick<InterleaveProgram<unknown>, "words" | "names" | "forbidRaces">;
+
 /** What the words are called in reports, and in which of them a data race is a failure. */
 export class WordNames {
   readonly #labels: string[] = [];
   readonly #forbidden: boolean[] = [];
 
-  constructor({ words, names = {}, forbidRaces = false }: InterleaveProgram<never>) {
+  constructor({ words, names = {}, forbidRaces = false }: Named) {
     for (let at = 0; at < words; at++) {
       this.#labels.push(`word ${at}`);
       this.#forbidden.push(forbidRaces === true);
