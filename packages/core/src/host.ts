@@ -34,8 +34,8 @@ export interface HostParams {
   readonly clock: Clock;
   /** Makes the page allocator over the new host's arena, e.g. `createPageAllocator` of `@netmem/mm`. */
   readonly pageAllocator: (host: Host) => PageAllocator;
-  /** Device that maps pages for pools created with DMA flags. */
-  readonly dma?: DmaDevice;
+  /** Device that maps pages for pools created with DMA flags, or what makes it over the new host. */
+  readonly dma?: DmaDevice | ((host: Host) => DmaDevice);
   /** Receives warnings. Default: none is shown. */
   readonly onWarning?: (warning: NetmemWarning) => void;
 }
@@ -56,7 +56,7 @@ export interface SharedHost {
 export interface AttachParams {
   readonly clock: Clock;
   readonly level?: CheckLevel;
-  readonly dma?: DmaDevice;
+  readonly dma?: DmaDevice | ((host: Host) => DmaDevice);
   readonly onWarning?: (warning: NetmemWarning) => void;
 }
 
@@ -120,7 +120,6 @@ export class Host {
     this.layout = places;
     this.level = params.level ?? "checked";
     this.clock = params.clock;
-    this.dma = params.dma ?? null;
     this.onWarning = params.onWarning ?? null;
     this.owners = new Owners(this.i32, places, this.attached);
     this.areas = new Areas(this.i32, places, this.attached);
@@ -130,6 +129,7 @@ export class Host {
     this.pools = new PoolDirectory();
     this.pages = makePages === null ? new ForeignPages() : makePages(this);
     this.heap = new ArenaHeap(this.i32, this.pages, places.pageShift);
+    this.dma = typeof params.dma === "function" ? params.dma(this) : (params.dma ?? null);
   }
 
   get pageSizeBytes(): number {
