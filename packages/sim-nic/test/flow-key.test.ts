@@ -1,7 +1,7 @@
 import { buildPacket, fragmentPacket, ipv4Address, ipv6Address, macAddress, type PacketSpec } from "@netmem/testing";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { FlowKey, FlowKind, Rss } from "../src/index.ts";
+import { FlowKey, FlowKind, Rss, Toeplitz } from "../src/index.ts";
 
 const link = { srcMac: macAddress("02:00:00:00:00:01"), dstMac: macAddress("02:00:00:00:00:02") };
 const v4: PacketSpec["network"] = { kind: "ipv4", src: ipv4Address("10.0.0.1"), dst: ipv4Address("10.0.0.2") };
@@ -129,6 +129,32 @@ describe("Rss", () => {
     rss.chooseQueue(frame, 0, frame.length);
     expect(rss.lastHash).not.toBe(0);
     expect([rss.chooseQueue(frame, 0, 20), rss.lastHash]).toEqual([0, 0]);
+  });
+
+  test("hashes what the parser found, whatever the frame: fragments by addresses only", () => {
+    const rss = new Rss(1);
+    const toeplitz = new Toeplitz();
+    const key = new FlowKey();
+    const frames = [tcp, udp].flatMap((transport) => [
+      build({ ethernet: link, network: v4, transport }),
+      build({ ethernet: { ...link, vlanId: 9 }, network: v4, transport }),
+      build({ ethernet: link, network: v6, transport }),
+    ]);
+    const whole = build({ ethernet: link, network: v4, transport: udp, payloadBytes: 3000 });
+    frames.push(...fragmentPacket(whole, 1400, 1));
+    for (const frame of frames) {
+      // Each byte that says what the frame is, in turn.
+      for (const at of [-1, 12, 13, 14, 20, 21, 23]) {
+        const changed = at < 0 ? frame : frame.with(at, (frame[at] ?? 0) ^ 1);
+        const kind = key.parse(changed, 0, changed.length);
+        const addresses =
+          kind === FlowKind.None ? new Uint8Array(0) : changed.slice(key.addrAt, key.addrAt + (kind > 2 ? 32 : 8));
+        const ports = kind === 2 || kind === 4 ? changed.slice(key.portsAt, key.portsAt + 4) : new Uint8Array(0);
+        const input = Uint8Array.of(...addresses, ...ports);
+        rss.chooseQueue(changed, 0, changed.length);
+        expect(rss.lastHash).toBe(toeplitz.hash(input, 0, input.length));
+      }
+    }
   });
 
   test("checks its table", () => {

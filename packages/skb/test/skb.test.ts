@@ -137,8 +137,13 @@ describe("build", () => {
     prepare(head);
     for (let n = 0; n < 3; n++) xdp.addFrag(plainPage(), 0, 100, 4096);
     prepare(head);
+    const skb = buildSkbFromXdp(slab, xdp) as SkbRef;
+    expect([view.of(skb).nrFrags, view.len, view.dataLen]).toEqual([0, 100, 0]);
+    consumeSkb(slab, skb);
+    const again = prepare(plainPage());
+    host.i32.fill(0x77, xdp.sharedInfoAt(), xdp.sharedInfoAt() + 80);
     view.of(buildSkbFromXdp(slab, xdp) as SkbRef);
-    expect([view.nrFrags, view.len, view.dataLen]).toEqual([0, 100, 0]);
+    expect([view.head, view.nrFrags, view.fragList, view.dataref]).toEqual([again, 0, 0, 1]);
   });
 
   test("ppRecycle says that some buffer belongs to a pool, head or fragment", () => {
@@ -220,8 +225,11 @@ describe("release", () => {
   test("without the bit a pool's head is refused too", () => {
     const skb = build(pool.allocPage());
     host.i32[slab.check(skb) + 8] = SkbFlag.HeadFrag;
+    const frag = plainPage();
+    addSkbFrag(slab, skb, frag, 0, 8, 8);
+    const free = host.pages.freePageCount();
     expectCode(() => consumeSkb(slab, skb), "ERR_NETMEM_POOL_PAGE_FREED");
-    expect(log).toEqual([]);
+    expect([log, host.pages.freePageCount()]).toEqual([[], free]);
   });
 
   test("without the bit a pool's page with a page reference of the skb's own is fine", () => {

@@ -68,6 +68,29 @@ function keepsToItsBudget(subject: DriverSubject): void {
   stand.closeAndCheckHome();
 }
 
+function leavesHeldPacketsAlone(subject: DriverSubject): void {
+  const stand = new BenchStand(subject);
+  subject.device.open();
+  // Every other packet is held while the ring goes round a few times; then all of them must still be what they were.
+  const held: number[] = [];
+  const total = 4 * subject.ringSize;
+  // Patterns repeat with 256 seeds, and so may the places of packets: keep the two apart.
+  const seedOf = (n: number): number => n + (n >> 8);
+  for (let n = 0; n < total; n++) {
+    check(subject.inject(stand.frame(300, seedOf(n))), "a frame was dropped");
+    if (n % 16 === 15 || n === total - 1) stand.run();
+    while (stand.received.length > 0) {
+      const next = n + 1 - stand.received.length;
+      if (next % 2 === 0) held.push(stand.received.shift() ?? 0);
+      else stand.consumeFirst(300, seedOf(next));
+    }
+  }
+  stand.received.push(...held);
+  for (let n = 0; n < held.length; n++) stand.consumeFirst(300, seedOf(2 * n));
+  checkEqual(held.length, total / 2, "packets held");
+  stand.closeAndCheckHome();
+}
+
 function countsVerdicts(subject: DriverSubject): void {
   const stand = new BenchStand(subject);
   subject.device.open();
@@ -130,6 +153,7 @@ export const receiveCases: readonly SuiteCase<DriverSubject>[] = [
   { name: "passes packets of many buffers as fragments", run: passesPacketsOfManyBuffers },
   { name: "recycles the buffers of dropped packets", run: recyclesWhatIsDropped },
   { name: "keeps to its budget and interrupts again after an idle phase", run: keepsToItsBudget },
+  { name: "does not write into packets that somebody holds", run: leavesHeldPacketsAlone },
   { name: "drops what the program aborts or answers nonsense to, and counts it", run: countsVerdicts },
   { name: "survives a program that throws", run: survivesAProgramThatThrows },
   { name: "goes on when memory ran out and came back", run: outlivesExhaustedMemory },

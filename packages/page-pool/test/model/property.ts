@@ -5,6 +5,9 @@ import { World } from "./world.ts";
 const number = fc.nat(65_535);
 const command: fc.Arbitrary<Command> = fc.tuple(fc.nat(OPS - 1), number, number);
 
+/** How long a failure is shrunk. */
+const SHRINK_MS = 15_000;
+
 /** NETMEM_SEED replays a run; without it every run has a seed of its own. */
 function seedOf(): number {
   const given = process.env["NETMEM_SEED"];
@@ -19,11 +22,19 @@ export function checkWorlds(worlds: number, maxLength: number): number {
   const seed = seedOf();
   let ran = 0;
   console.log(`page-pool model: NETMEM_SEED=${seed}`);
+  let giveUpAt = Infinity;
   const property = (steps: readonly Command[]): void => {
-    const world = new World();
-    for (const step of steps) run(world, step);
-    finish(world);
-    ran += steps.length;
+    // Shrinking goes on until nothing shorter fails: from then on nothing does.
+    if (performance.now() > giveUpAt) return;
+    try {
+      const world = new World();
+      for (const step of steps) run(world, step);
+      finish(world);
+      ran += steps.length;
+    } catch (error) {
+      giveUpAt = Math.min(giveUpAt, performance.now() + SHRINK_MS);
+      throw error;
+    }
   };
   const commands = fc.array(command, { minLength: 1, maxLength, size: "max" });
   fc.assert(fc.property(commands, property), { seed, numRuns: worlds });

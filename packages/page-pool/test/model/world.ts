@@ -36,6 +36,8 @@ export class World {
   /** References that were returned lately, newest last. */
   readonly dead: NetmemRef[] = [];
   private readonly refAt: Int32Array;
+  /** The reference under which each index was known last. */
+  private readonly lastRefAt: Int32Array;
   /** Pages of the arena that are neither free nor a pool's nor plain: rings, counters, the provider's. */
   private controlPages = -1;
   private created = 0;
@@ -48,6 +50,7 @@ export class World {
       dma: this.dma,
     });
     this.refAt = new Int32Array(this.host.layout.maxNetmems);
+    this.lastRefAt = new Int32Array(this.host.layout.maxNetmems);
     this.provider = new FakeNiovProvider({
       host: this.host,
       count: NIOV_COUNT,
@@ -144,6 +147,7 @@ export class World {
   adopt(home: PoolLedger, ref: NetmemRef): Buffer {
     const idx = idxOfRef(ref);
     check(this.refAt[idx] === 0, () => `I3: ${ref} was handed out while index ${idx} is out`);
+    check(this.lastRefAt[idx] !== ref, () => `${ref} was handed out again without a new generation`);
     this.refAt[idx] = ref;
     const buffer: Buffer = { home, ref, pieces: 1, pageRefs: 0, pfmemalloc: false, offsets: [] };
     this.buffers.push(buffer);
@@ -190,6 +194,7 @@ export class World {
   }
 
   bury(ref: NetmemRef): void {
+    this.lastRefAt[idxOfRef(ref)] = ref;
     this.dead.push(ref);
     if (this.dead.length > DEAD_KEPT) this.dead.shift();
   }

@@ -17,7 +17,9 @@ export function createAtomicsModel(words: Int32Array, perform: Perform): typeof 
   const model: Record<string, unknown> = { ...real };
   const define = (name: string, ofWords: (at: number, args: readonly number[]) => unknown): void => {
     const method: AtomicsMethod = (array, ...args) =>
-      array === words ? ofWords(checkWord(words, args[0]), args.slice(1)) : (real[name] as AtomicsMethod)(array, ...args);
+      array === words
+        ? ofWords(checkWord(words, args[0]), args.slice(1))
+        : (real[name] as AtomicsMethod)(array, ...args);
     model[name] = method;
   };
   const operation = (kind: OperationKind, at: number, value = 0, expected = 0): Response =>

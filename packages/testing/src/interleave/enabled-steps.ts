@@ -10,6 +10,8 @@ export interface Rules {
   readonly model: MemoryModel;
   /** Whether a pause may go on although nothing has changed. */
   readonly freePause: boolean;
+  /** Whether waits with a timeout time out. */
+  readonly timeouts: boolean;
 }
 
 /** Whether doing the operation only fills the thread's own store buffer. */
@@ -24,10 +26,10 @@ export function isBuffered({ kind }: Operation, model: MemoryModel): boolean {
 export function enabledSteps(state: MachineState, rules: Rules): Step[] {
   const runs: Step[] = [];
   const others: Step[] = [];
-  for (const [thread, { node, changed }] of state.threads.entries()) {
+  for (const [thread, { node, mayTimeOut }] of state.threads.entries()) {
     const { operation } = node;
     if (state.isAsleep(thread)) {
-      if (operation !== null && changed && hasTimeout(operation)) others.push({ thread, kind: "timeout", arg: 0 });
+      if (mayTimeOut && rules.timeouts && hasTimeout(operation)) others.push({ thread, kind: "timeout", arg: 0 });
     } else if (operation !== null) {
       if (isBuffered(operation, rules.model)) return [{ thread, kind: "run", arg: 0 }];
       runs.push(...runsOf(state, thread, operation, rules));
@@ -37,8 +39,8 @@ export function enabledSteps(state: MachineState, rules: Rules): Step[] {
   return [...runs, ...others];
 }
 
-function hasTimeout({ value }: Operation): boolean {
-  return Number.isFinite(value);
+function hasTimeout(wait: Operation | null): boolean {
+  return Number.isFinite(wait?.value);
 }
 
 function runsOf(state: MachineState, index: number, operation: Operation, rules: Rules): Step[] {
@@ -59,7 +61,7 @@ function canRun(state: MachineState, index: number, thread: ThreadState, operati
     case "store":
       return true;
     case "pause":
-      return rules.freePause || thread.changed;
+      return rules.freePause || thread.mayPass;
     case "atomicLoad":
       // Atomics keep their order: an atomic store of this thread must be visible first.
       return !hasAtomic(buffer);

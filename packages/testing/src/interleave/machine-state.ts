@@ -9,8 +9,10 @@ export interface ThreadState {
   readonly node: HistoryNode;
   readonly buffer: StoreBuffer;
   readonly window: LoadWindow;
-  /** Whether another thread changed a word since this one paused. */
-  readonly changed: boolean;
+  /** Whether another thread changed a word since this one paused: then it may go on. */
+  readonly mayPass: boolean;
+  /** Whether another thread changed a word since a wait of this one timed out: then one may again. */
+  readonly mayTimeOut: boolean;
   /** The node after the last pause, if the thread has done nothing since that others can notice. */
   readonly spinStart: HistoryNode | null;
 }
@@ -36,7 +38,14 @@ export class MachineState {
   }
 
   static start(memory: Int32Array, roots: readonly HistoryNode[]): MachineState {
-    const threads = roots.map((node) => ({ node, buffer: [], window: EMPTY_WINDOW, changed: true, spinStart: null }));
+    const threads = roots.map((node) => ({
+      node,
+      buffer: [],
+      window: EMPTY_WINDOW,
+      mayPass: true,
+      mayTimeOut: true,
+      spinStart: null,
+    }));
     return new MachineState(memory, threads);
   }
 
@@ -70,8 +79,8 @@ export class MachineState {
   /** Equal for states that go on alike, and for no others. */
   key(): string {
     let key = `${this.memory.join()};${this.sleepers.join()};${this.lastThread},${this.preemptions}`;
-    for (const { node, buffer, window, changed } of this.#threads) {
-      key += `;${node.id}${changed ? "c" : ""}`;
+    for (const { node, buffer, window, mayPass, mayTimeOut } of this.#threads) {
+      key += `;${node.id}${mayPass ? "p" : ""}${mayTimeOut ? "t" : ""}`;
       for (const { at, value, atomic, reserves } of buffer) {
         key += `,${at}:${value}${atomic ? "a" : ""}${reserves ? "r" : ""}`;
       }

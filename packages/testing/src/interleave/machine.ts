@@ -31,7 +31,7 @@ export class Machine {
     const names = new WordNames(program);
     const looksForRaces = model === "sc" && program.forbidRaces !== undefined && program.forbidRaces !== false;
     this.#races = looksForRaces ? new RaceTracker((at) => names.isRaceForbidden(at)) : null;
-    this.#rules = { model, freePause: program.pause === "free" };
+    this.#rules = { model, freePause: program.pause === "free", timeouts: program.timeouts !== "never" };
     const words = new ModelledWords(program.words);
     const setUp = (): { context: unknown; memory: Int32Array } => {
       const direct = new DirectWords(program.words);
@@ -138,13 +138,13 @@ export class Machine {
   #wait(state: MachineState, thread: number, { at, value: timeoutMs, expected }: Operation): void {
     state.update(thread, { window: EMPTY_WINDOW });
     if (state.memory[at] !== expected) this.#advance(state, thread, "not-equal");
-    else if (timeoutMs <= 0) this.#advance(state, thread, "timed-out");
+    else if (timeoutMs <= 0 && this.#rules.timeouts) this.#advance(state, thread, "timed-out");
     else state.sleepers = [...state.sleepers, thread];
   }
 
   #timeOut(state: MachineState, thread: number): void {
     state.sleepers = state.sleepers.filter((sleeper) => sleeper !== thread);
-    state.update(thread, { changed: false });
+    state.update(thread, { mayTimeOut: false });
     this.#advance(state, thread, "timed-out");
   }
 
@@ -167,7 +167,7 @@ export class Machine {
   #pause(state: MachineState, thread: number): void {
     if (this.#rules.freePause) return this.#advance(state, thread, undefined);
     const { spinStart } = state.thread(thread);
-    state.update(thread, { changed: false, window: EMPTY_WINDOW });
+    state.update(thread, { mayPass: false, window: EMPTY_WINDOW });
     if (spinStart !== null) return state.update(thread, { node: spinStart });
     this.#advance(state, thread, undefined);
     state.update(thread, { spinStart: state.thread(thread).node });
@@ -195,7 +195,8 @@ export class Machine {
     for (const [thread, { node, window: theirs }] of state.threads.entries()) {
       if (thread === writer || node.operation === null) continue;
       const keepsOld = this.model === "weak" && !state.isAsleep(thread);
-      state.update(thread, { changed: true, window: keepsOld ? withOverwritten(theirs, at, old) : theirs });
+      const seen = keepsOld ? withOverwritten(theirs, at, old) : theirs;
+      state.update(thread, { mayPass: true, mayTimeOut: true, window: seen });
     }
   }
 
@@ -206,6 +207,6 @@ export class Machine {
     const next = history.after(node, response);
     const isNoticed = node.operation !== null && !leavesNoTrace(node.operation, response);
     state.update(thread, { node: next, spinStart: isNoticed ? null : spinStart });
-    if (next.operation === null) state.update(thread, { window: EMPTY_WINDOW, changed: false });
+    if (next.operation === null) state.update(thread, { window: EMPTY_WINDOW, mayPass: false, mayTimeOut: false });
   }
 }

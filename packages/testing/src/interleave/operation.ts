@@ -1,15 +1,7 @@
 /** The read-modify-write operations of `Atomics`. */
 export type RmwKind = "add" | "and" | "compareExchange" | "exchange" | "or" | "sub" | "xor";
 
-export type OperationKind =
-  | "load"
-  | "store"
-  | "atomicLoad"
-  | "atomicStore"
-  | RmwKind
-  | "wait"
-  | "notify"
-  | "pause";
+export type OperationKind = "load" | "store" | "atomicLoad" | "atomicStore" | RmwKind | "wait" | "notify" | "pause";
 
 /** One access of a thread to the shared words. */
 export interface Operation {

@@ -37,16 +37,23 @@ export interface InterleaveProgram<Context = undefined> {
   readonly forbidRaces?: boolean | readonly string[];
   /**
    * What `Atomics.pause()` means. "fair" (the default): go on when another thread has changed a word since the last
-   * pause, so that unbounded spinning ends. "free": go on at any time, for code that counts its spins.
+   * pause; an attempt between two pauses that changed nothing counts as not made. So unbounded spinning ends, and spins
+   * cannot be counted. "free": go on at any time, for code that gives up after a few spins.
    */
   readonly pause?: "fair" | "free";
+  /**
+   * "fire" (the default): an `Atomics.wait` with a timeout may time out at any moment, again only after another thread
+   * has changed a word. "never": to find a lost wake-up that a timeout hides.
+   */
+  readonly timeouts?: "fire" | "never";
 }
 
 const THREAD_NAME = /^[^\s!?~:]+$/;
 
 /** Throws RangeError or TypeError on a program that cannot be explored. */
 export function checkProgram<Context>({ words, threads, names = {}, forbidRaces }: InterleaveProgram<Context>): void {
-  if (!Number.isInteger(words) || words < 1) throw new RangeError(`words must be an integer of 1 or more, got ${words}`);
+  if (!Number.isInteger(words) || words < 1)
+    throw new RangeError(`words must be an integer of 1 or more, got ${words}`);
   const threadNames = Object.keys(threads);
   if (threadNames.length < 1 || threadNames.length > 30) {
     throw new RangeError(`a program has 1 to 30 threads, got ${threadNames.length}`);

@@ -46,7 +46,10 @@ export class RaceTracker {
 
   /** Forgets what can race no more. */
   prune(state: MachineState): void {
-    const live = state.threads.reduce((bits, { node }, thread) => (node.operation === null ? bits : bits | (1 << thread)), 0);
+    const live = state.threads.reduce(
+      (bits, { node }, thread) => (node.operation === null ? bits : bits | (1 << thread)),
+      0,
+    );
     state.accesses = withoutOrdered(state.accesses, live);
   }
 

@@ -3,7 +3,9 @@ import { type Operation, type Response, sameOperation } from "./operation.ts";
 import { UnsupportedAccessError } from "./unsupported-access-error.ts";
 
 /** How a thread's function ended. */
-export type ThreadEnd = { readonly kind: "returned"; readonly value: unknown } | { readonly kind: "threw"; readonly error: unknown };
+export type ThreadEnd =
+  | { readonly kind: "returned"; readonly value: unknown }
+  | { readonly kind: "threw"; readonly error: unknown };
 
 /**
  * Where a thread is: what its operations answered so far. As the code of a thread is deterministic, that decides its

@@ -63,7 +63,12 @@ function describeCall({ kind, at, value, expected }: Operation, names: WordNames
   }
 }
 
-function describeAnswer(before: MachineState, { thread, arg }: Step, after: MachineState, operation: Operation): string {
+function describeAnswer(
+  before: MachineState,
+  { thread, arg }: Step,
+  after: MachineState,
+  operation: Operation,
+): string {
   if (operation.kind === "pause") return "";
   const { response } = after.thread(thread).node;
   const isOwn = forwarded(before.thread(thread).buffer, operation.at) !== undefined;

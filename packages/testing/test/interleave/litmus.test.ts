@@ -20,7 +20,11 @@ function outcomes(bodies: readonly Body[], memory: MemoryModel, end: "results" |
     threads: Object.fromEntries(bodies.map((body, k) => [`T${k}`, body])),
     outcome: ({ results, i32 }) => {
       if (end === "words") return i32.join(" ");
-      return Object.values(results).flat().filter((value) => value !== undefined).join(" ");
+      return Object.values(results)
+        .flat()
+        .filter((value) => value !== undefined)
+        .map(String)
+        .join(" ");
     },
   };
   const report = exploreInterleavings(program, { memory });
@@ -36,22 +40,13 @@ function allowedIn(bodies: readonly Body[], outcome: string, end: "results" | "w
 
 describe("store buffering: x = 1, r = y | y = 1, r = x; both read 0", () => {
   const test2 = (put: typeof store, get: typeof load): string =>
-    allowedIn(
-      [
-        (i32) => (put(i32, X, 1), get(i32, Y)),
-        (i32) => (put(i32, Y, 1), get(i32, X)),
-      ],
-      "0 0",
-    );
+    allowedIn([(i32) => (put(i32, X, 1), get(i32, Y)), (i32) => (put(i32, Y, 1), get(i32, X))], "0 0");
   test("plain", () => expect(test2(store, load)).toBe("tso weak"));
   test("plain stores, atomic loads", () => expect(test2(store, atomicLoad)).toBe("tso weak"));
   test("atomic stores, plain loads", () => expect(test2(atomicStore, load)).toBe("weak"));
   test("atomic", () => expect(test2(atomicStore, atomicLoad)).toBe(""));
   test("all of the other outcomes", () => {
-    const bodies: Body[] = [
-      (i32) => (store(i32, X, 1), load(i32, Y)),
-      (i32) => (store(i32, Y, 1), load(i32, X)),
-    ];
+    const bodies: Body[] = [(i32) => (store(i32, X, 1), load(i32, Y)), (i32) => (store(i32, Y, 1), load(i32, X))];
     expect(outcomes(bodies, "sc")).toEqual(["0 1", "1 0", "1 1"]);
     expect(outcomes(bodies, "tso")).toEqual(["0 0", "0 1", "1 0", "1 1"]);
   });
@@ -79,7 +74,11 @@ describe("load buffering: r = x, y = 1 | r = y, x = 1; both read 1", () => {
     },
   };
   test("is not modelled: a store never overtakes an earlier load", () => {
-    const bodies = Object.values(program.threads).map((body): Body => (i32) => [body(i32, undefined)].flat()[0]);
+    const bodies = Object.values(program.threads).map(
+      (body): Body =>
+        (i32) =>
+          [body(i32, undefined)].flat()[0],
+    );
     expect(allowedIn(bodies, "1 1")).toBe("");
   });
   test("but it is a data race, and found as that", () => {
@@ -109,9 +108,18 @@ describe("one word", () => {
     expect(allowedIn([(i32) => store(i32, X, 1), (i32) => [load(i32, X), load(i32, X)]], "1 0")).toBe("");
     const twice: Body = (i32) => (store(i32, X, 1), store(i32, X, 2));
     const thrice: Body = (i32) => [load(i32, X), load(i32, X), load(i32, X)];
-    expect(outcomes([twice, thrice], "weak")).toEqual(
-      ["0 0 0", "0 0 1", "0 0 2", "0 1 1", "0 1 2", "0 2 2", "1 1 1", "1 1 2", "1 2 2", "2 2 2"],
-    );
+    expect(outcomes([twice, thrice], "weak")).toEqual([
+      "0 0 0",
+      "0 0 1",
+      "0 0 2",
+      "0 1 1",
+      "0 1 2",
+      "0 2 2",
+      "1 1 1",
+      "1 1 2",
+      "1 2 2",
+      "2 2 2",
+    ]);
   });
   test("CoWR: a thread reads its own store, or a newer one", () => {
     const bodies: Body[] = [(i32) => (store(i32, X, 1), load(i32, X)), (i32) => store(i32, X, 2)];
@@ -124,14 +132,7 @@ describe("one word", () => {
 
 test("2+2W: x = 1, y = 2 | y = 1, x = 2; the first stores win", () => {
   const test2 = (put: typeof store): string =>
-    allowedIn(
-      [
-        (i32) => (put(i32, X, 1), put(i32, Y, 2)),
-        (i32) => (put(i32, Y, 1), put(i32, X, 2)),
-      ],
-      "1 1",
-      "words",
-    );
+    allowedIn([(i32) => (put(i32, X, 1), put(i32, Y, 2)), (i32) => (put(i32, Y, 1), put(i32, X, 2))], "1 1", "words");
   expect(test2(store)).toBe("weak");
   expect(test2(atomicStore)).toBe("");
 });

@@ -2,6 +2,14 @@ import { describe, expect, test } from "vitest";
 import { type InterleaveProgram, type ThreadBody } from "../../src/index.ts";
 import { expectBug, expectCorrect, failsIn, pause } from "./expectations.ts";
 
+type Load = (i32: Int32Array, at: number) => number;
+type Store = (i32: Int32Array, at: number, value: number) => number;
+
+const plainLoad: Load = (i32, at) => i32[at]!;
+const plainStore: Store = (i32, at, value) => (i32[at] = value);
+const atomicLoad: Load = (i32, at) => Atomics.load(i32, at);
+const atomicStore: Store = (i32, at, value) => Atomics.store(i32, at, value);
+
 const COUNTER = 0;
 const LOCK = 1;
 const WANTS = 1;
@@ -60,7 +68,7 @@ describe("lost update", () => {
 });
 
 describe("Peterson's lock", () => {
-  const peterson = (load: (i32: Int32Array, at: number) => number, store: typeof Atomics.store): InterleaveProgram =>
+  const peterson = (load: Load, store: Store): InterleaveProgram =>
     increments(
       2,
       (i32, me) => {
@@ -73,24 +81,24 @@ describe("Peterson's lock", () => {
     );
 
   test("is correct with Atomics", () => {
-    expectCorrect("Peterson's lock", peterson((i32, at) => Atomics.load(i32, at), (i32, at, value) => Atomics.store(i32, at, value)));
+    expectCorrect("Peterson's lock", peterson(atomicLoad, atomicStore));
   });
 
   test("is wrong with plain accesses, except where every access takes effect at once", () => {
-    const plain = peterson((i32, at) => i32[at]!, (i32, at, value) => (i32[at] = value));
+    const plain = peterson(plainLoad, plainStore);
     expectBug(plain, "sc", "race");
     expect(failsIn({ ...plain, forbidRaces: false })).toBe("tso weak");
     expectBug(plain, "tso", "check");
   });
 
   test("is wrong with atomic stores and plain loads", () => {
-    const mixed = peterson((i32, at) => i32[at]!, (i32, at, value) => Atomics.store(i32, at, value));
+    const mixed = peterson(plainLoad, atomicStore);
     expect(failsIn({ ...mixed, forbidRaces: false })).toBe("weak");
   });
 });
 
 test("Dekker's first attempt: with plain flags both get in, with Atomics one does", () => {
-  const dekker = (store: typeof Atomics.store, load: typeof Atomics.load): InterleaveProgram => {
+  const dekker = (load: Load, store: Store): InterleaveProgram => {
     const body =
       (me: number): ThreadBody<undefined> =>
       (i32) => {
@@ -105,8 +113,8 @@ test("Dekker's first attempt: with plain flags both get in, with Atomics one doe
       },
     };
   };
-  expectBug(dekker((i32, at, value) => (i32[at] = value), (i32, at) => i32[at]!), "tso", "check");
-  expectCorrect("Dekker, first attempt", dekker((i32, at, value) => Atomics.store(i32, at, value), (i32, at) => Atomics.load(i32, at)));
+  expectBug(dekker(plainLoad, plainStore), "tso", "check");
+  expectCorrect("Dekker, first attempt", dekker(atomicLoad, atomicStore));
 });
 
 describe("spin lock that holds its owner's id", () => {
@@ -123,7 +131,10 @@ describe("spin lock that holds its owner's id", () => {
   });
 
   test("is correct released by an atomic store", () => {
-    expectCorrect("spin lock, store", increments(2, lock, (i32) => void Atomics.store(i32, LOCK, 0)));
+    expectCorrect(
+      "spin lock, store",
+      increments(2, lock, (i32) => void Atomics.store(i32, LOCK, 0)),
+    );
   });
 
   test("bug: released by a plain store", () => {
@@ -146,7 +157,11 @@ describe("spin lock that holds its owner's id", () => {
   });
 
   test("bug: never released", () => {
-    const failure = expectBug(increments(2, lock, () => {}), "weak", "livelock");
+    const failure = expectBug(
+      increments(2, lock, () => {}),
+      "weak",
+      "livelock",
+    );
     expect(failure.message).toBe("T1 spins, and nobody is left to change that");
   });
 

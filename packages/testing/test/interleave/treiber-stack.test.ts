@@ -36,7 +36,9 @@ function takeAndPutBack(tag: number): InterleaveProgram {
   return {
     words: 1 + NODES,
     names: { TOP, BELOW: [1, NODES] },
-    setup: (i32) => void [3, 2, 1].forEach((node) => push(i32, node, 0)),
+    setup: (i32) => {
+      for (const node of [3, 2, 1]) push(i32, node, 0);
+    },
     threads: {
       taker: (i32) => [pop(i32, tag)],
       juggler: (i32) => {
@@ -47,8 +49,10 @@ function takeAndPutBack(tag: number): InterleaveProgram {
       },
     },
     check: ({ i32, results }) => {
-      const held = Object.values(results).flat().filter((node) => node !== 0);
-      const all = [...held, ...rest(i32)].sort();
+      const held = Object.values(results)
+        .flat()
+        .filter((node) => node !== 0);
+      const all = [...held, ...rest(i32)].map(String).sort();
       if (all.join() !== "1,2,3") throw new Error(`held ${held.join()}, on the stack ${rest(i32).join()}`);
     },
   };
@@ -84,14 +88,17 @@ describe("Treiber stack", () => {
         owner: (i32) => [...takeAll(i32), ...takeAll(i32)],
       },
       check: ({ i32, results }) => {
-        const all = [results["owner"], rest(i32)].flat().sort();
+        const all = [results["owner"], rest(i32)].flat().map(String).sort();
         if (all.join() !== "1,2,3") throw new Error(`there are ${all.join()}`);
       },
     };
   };
 
   test("pushed by two threads and drained in one exchange needs no tag (3 threads)", () => {
-    expectCorrect("overflow list", drain((i32, node) => push(i32, node, 0)));
+    expectCorrect(
+      "overflow list",
+      drain((i32, node) => push(i32, node, 0)),
+    );
   });
 
   test("bug: the link is written after the push", () => {
