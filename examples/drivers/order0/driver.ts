@@ -31,17 +31,17 @@ const MAX_REFILL = 64;
 export class Order0Driver implements QueueDriver {
   readonly composition = "page_order0";
   /** Packet bytes per buffer. */
-  readonly bufferBytes: number;
-  private readonly host: Host;
-  private readonly i32: Int32Array;
-  private readonly queue: RxQueue;
-  private readonly hw: NicQueue;
-  private readonly rx: DescriptorRing;
-  private readonly tx: FrameTx;
-  private readonly xdp: XdpBuff;
+  declare readonly bufferBytes: number;
+  declare private readonly host: Host;
+  declare private readonly i32: Int32Array;
+  declare private readonly queue: RxQueue;
+  declare private readonly hw: NicQueue;
+  declare private readonly rx: DescriptorRing;
+  declare private readonly tx: FrameTx;
+  declare private readonly xdp: XdpBuff;
   /** Page that a slot's descriptor points at. */
-  private readonly refs: Int32Array;
-  private readonly batch: Int32Array;
+  declare private readonly refs: Int32Array;
+  declare private readonly batch: Int32Array;
   private allocated = 0;
 
   /** @throws `ERR_NETMEM_DMA_UNSUPPORTED` (EOPNOTSUPP) for a device that needs mappings. */

@@ -43,24 +43,24 @@ const MAX_REFILL = 32;
 export class SplitPageDriver implements QueueDriver {
   readonly composition = "page_shared";
   /** Packet bytes per buffer. */
-  readonly bufferBytes: number;
-  private readonly host: Host;
-  private readonly i32: Int32Array;
-  private readonly pages: PageShared;
-  private readonly queue: RxQueue;
-  private readonly hw: NicQueue;
-  private readonly rx: DescriptorRing;
-  private readonly tx: FrameTx;
-  private readonly xdp: XdpBuff;
-  private readonly halfBytes: number;
+  declare readonly bufferBytes: number;
+  declare private readonly host: Host;
+  declare private readonly i32: Int32Array;
+  declare private readonly pages: PageShared;
+  declare private readonly queue: RxQueue;
+  declare private readonly hw: NicQueue;
+  declare private readonly rx: DescriptorRing;
+  declare private readonly tx: FrameTx;
+  declare private readonly xdp: XdpBuff;
+  declare private readonly halfBytes: number;
   /** Page of a slot's descriptor, and where in it the half starts. */
-  private readonly refs: Int32Array;
-  private readonly halves: Int32Array;
+  declare private readonly refs: Int32Array;
+  declare private readonly halves: Int32Array;
   /** Pages with a free half, and where it starts. */
-  private readonly reuseRefs: Int32Array;
-  private readonly reuseHalves: Int32Array;
+  declare private readonly reuseRefs: Int32Array;
+  declare private readonly reuseHalves: Int32Array;
   private reuseCount = 0;
-  private readonly refillCount: number;
+  declare private readonly refillCount: number;
   private reused = 0;
   private allocated = 0;
   private released = 0;

@@ -22,13 +22,13 @@ const ORDER_MASK = INFO_ORDER_MASK;
 
 /** The lists. Knows blocks, not references: callers set the meta words. */
 export class Buddy {
-  private readonly i32: Int32Array;
-  private readonly at: number;
-  private readonly linkAt: number;
-  private readonly prevAt: number;
-  private readonly infoAt: number;
-  private readonly firstIdx: number;
-  private readonly endIdx: number;
+  declare private readonly i32: Int32Array;
+  declare private readonly at: number;
+  declare private readonly linkAt: number;
+  declare private readonly prevAt: number;
+  declare private readonly infoAt: number;
+  declare private readonly firstIdx: number;
+  declare private readonly endIdx: number;
 
   constructor(host: Host) {
     const { layout } = host;

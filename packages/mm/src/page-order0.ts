@@ -65,13 +65,13 @@ const BATCH = 64;
 export class PageOrder0 implements PageAllocator, MemOwner {
   readonly name = "page_order0";
   readonly memType: number = MemType.PageOrder0;
-  readonly totalPageCount: number;
+  declare readonly totalPageCount: number;
   /** Free blocks by order, for introspection. */
-  readonly buddy: Buddy;
-  private readonly host: Host;
-  private readonly i32: Int32Array;
-  private readonly infoAt: number;
-  private readonly at: number;
+  declare readonly buddy: Buddy;
+  declare private readonly host: Host;
+  declare private readonly i32: Int32Array;
+  declare private readonly infoAt: number;
+  declare private readonly at: number;
 
   /** @throws `ERR_NETMEM_OWNER_TAKEN` (EBUSY) when the host has a page allocator. */
   constructor(host: Host) {

@@ -7,7 +7,7 @@ const REDIRECT = XdpVerdict.Redirect;
 
 /** Devices by a key of your own, for programs that redirect (kernel: `BPF_MAP_TYPE_DEVMAP`). */
 export class DevMap {
-  private readonly ifindexes: Int32Array;
+  declare private readonly ifindexes: Int32Array;
 
   /** `size` keys, 0 to size - 1; at most 65536. */
   constructor(size: number) {

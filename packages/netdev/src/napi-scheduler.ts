@@ -29,11 +29,11 @@ export interface NapiSchedulerParams {
  * left goes to the end of the list.
  */
 export class NapiScheduler {
-  readonly cpu: number;
-  private readonly host: Host;
-  private readonly budgetPkts: number;
+  declare readonly cpu: number;
+  declare private readonly host: Host;
+  declare private readonly budgetPkts: number;
   private readonly kick: ((run: () => void) => void) | null;
-  private readonly kicked: () => void;
+  declare private readonly kicked: () => void;
   private isKicked = false;
   private isRunning = false;
   /** FIFO: `list[(head + n) & mask]`. */

@@ -25,14 +25,14 @@ export type NapiPoll = (budget: number) => number;
  * Its state lives in arena words. Starts disabled.
  */
 export class Napi implements CoreNapi {
-  readonly id: number;
+  declare readonly id: number;
   /** Packets per poll, 1 to 64. */
-  readonly weight: number;
-  private readonly poll: NapiPoll;
-  private readonly scheduler: NapiScheduler;
-  private readonly host: Host;
-  private readonly i32: Int32Array;
-  private readonly at: number;
+  declare readonly weight: number;
+  declare private readonly poll: NapiPoll;
+  declare private readonly scheduler: NapiScheduler;
+  declare private readonly host: Host;
+  declare private readonly i32: Int32Array;
+  declare private readonly at: number;
 
   /** @internal Made by a device for its queue. */
   constructor(host: Host, scheduler: NapiScheduler, id: number, poll: NapiPoll, weight: number) {

@@ -51,9 +51,9 @@ export interface QueueStats {
 }
 
 export class QueueCounters {
-  private readonly i32: Int32Array;
-  private readonly at: number;
-  private readonly host: Host;
+  declare private readonly i32: Int32Array;
+  declare private readonly at: number;
+  declare private readonly host: Host;
 
   /** @throws `ERR_NETMEM_NO_MEMORY` (ENOMEM) */
   constructor(host: Host) {

@@ -40,11 +40,11 @@ export interface BurstTarget {
 export class RxBurst {
   /** Program of the queue; null passes everything. */
   program: XdpProgram | null = null;
-  private readonly host: Host;
-  private readonly slab: SkbSlab;
-  private readonly target: BurstTarget;
-  private readonly counters: QueueCounters;
-  private readonly queueIdx: number;
+  declare private readonly host: Host;
+  declare private readonly slab: SkbSlab;
+  declare private readonly target: BurstTarget;
+  declare private readonly counters: QueueCounters;
+  declare private readonly queueIdx: number;
   private readonly skbs: Int32Array = new Int32Array(CAPACITY);
   private readonly txFrames: Int32Array = new Int32Array(CAPACITY);
   private readonly redirectFrames: Int32Array = new Int32Array(CAPACITY);

@@ -10,15 +10,15 @@ import type { DescriptorRing } from "./descriptor-ring.ts";
 const BATCH = 64;
 
 export class DescFetch {
-  private readonly i32: Int32Array;
-  private readonly ring: DescriptorRing;
-  private readonly dma: DmaDevice | null;
-  private readonly pageShift: number;
+  declare private readonly i32: Int32Array;
+  declare private readonly ring: DescriptorRing;
+  declare private readonly dma: DmaDevice | null;
+  declare private readonly pageShift: number;
   /** Arena byte offset of each descriptor's page, by slot. */
-  private readonly pages: Int32Array;
+  declare private readonly pages: Int32Array;
   private readonly batch: Int32Array = new Int32Array(BATCH);
   /** Indices below are in the cache. */
-  private end: number;
+  declare private end: number;
 
   constructor(host: Host, ring: DescriptorRing, dma: DmaDevice | null) {
     this.i32 = host.i32;

@@ -52,14 +52,14 @@ export interface DescriptorRingParams {
 }
 
 export class DescriptorRing {
-  readonly size: number;
-  readonly mask: number;
+  declare readonly size: number;
+  declare readonly mask: number;
   /** Word offset of slot 0. */
-  readonly descsAt: number;
-  private readonly host: Host;
-  private readonly i32: Int32Array;
+  declare readonly descsAt: number;
+  declare private readonly host: Host;
+  declare private readonly i32: Int32Array;
   /** Word offset of the header. */
-  readonly at: number;
+  declare readonly at: number;
 
   /** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_NO_MEMORY` (ENOMEM) */
   constructor(host: Host, params: DescriptorRingParams) {

@@ -11,13 +11,13 @@ import type { Host } from "@netmem/core";
 const MAX_WORD_COPY_BYTES = 256;
 
 export class DmaCopy {
-  private readonly i32: Int32Array;
-  private readonly u8: Uint8Array;
-  private readonly i64: BigInt64Array;
-  private source: Uint8Array;
+  declare private readonly i32: Int32Array;
+  declare private readonly u8: Uint8Array;
+  declare private readonly i64: BigInt64Array;
+  declare private source: Uint8Array;
   /** Words of the buffer that the source is a part of. */
-  private sourceWords: Int32Array;
-  private sourceLongs: BigInt64Array;
+  declare private sourceWords: Int32Array;
+  declare private sourceLongs: BigInt64Array;
   /** Where the source starts in that buffer. */
   private sourceBase = 0;
 

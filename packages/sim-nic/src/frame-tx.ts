@@ -34,16 +34,16 @@ const UNREADABLE = XdpFlag.Unreadable;
 const TO_DEVICE = DmaDir.ToDevice;
 
 export class FrameTx {
-  private readonly host: Host;
-  private readonly i32: Int32Array;
-  private readonly hw: NicQueue;
-  private readonly ring: DescriptorRing;
-  private readonly counters: QueueCounters;
+  declare private readonly host: Host;
+  declare private readonly i32: Int32Array;
+  declare private readonly hw: NicQueue;
+  declare private readonly ring: DescriptorRing;
+  declare private readonly counters: QueueCounters;
   /** Frame that ends with the descriptor of a slot, 0 for none. */
-  private readonly frames: Int32Array;
+  declare private readonly frames: Int32Array;
   /** First page frame number and order of a slot's mapping. */
-  private readonly mappedPfns: Int32Array;
-  private readonly mappedOrders: Int32Array;
+  declare private readonly mappedPfns: Int32Array;
+  declare private readonly mappedOrders: Int32Array;
 
   constructor(host: Host, hw: NicQueue, counters: QueueCounters) {
     this.host = host;

@@ -34,10 +34,10 @@ function isPlainIpv4(bytes: Uint8Array, at: number): boolean {
 export class Rss {
   /** Hash of the frame given to the last {@link chooseQueue}, 0 when it has none. */
   lastHash = 0;
-  private readonly toeplitz: Toeplitz;
+  declare private readonly toeplitz: Toeplitz;
   private readonly key: FlowKey = new FlowKey();
   private readonly table: Int32Array = new Int32Array(RSS_TABLE_SIZE);
-  private readonly queueCount: number;
+  declare private readonly queueCount: number;
 
   /** Spreads over `queueCount` queues evenly. `hashKey`: 40 bytes. */
   constructor(queueCount: number, hashKey?: ArrayLike<number>) {

@@ -25,20 +25,20 @@ const ERROR = DescFlag.Error;
 
 /** The receiving half of a hardware queue: writes packets into posted buffers and completes their descriptors. */
 export class RxEngine {
-  readonly ring: DescriptorRing;
+  declare readonly ring: DescriptorRing;
   packets = 0;
   bytes = 0;
   /** Packets dropped because too few descriptors were posted. */
   noDesc = 0;
   /** Packets lost because an address did not translate. */
   faults = 0;
-  private readonly i32: Int32Array;
-  private readonly at: number;
-  private readonly descsAt: number;
-  private readonly mask: number;
-  private readonly fetch: DescFetch;
-  private readonly copy: DmaCopy;
-  private readonly irq: Interrupt;
+  declare private readonly i32: Int32Array;
+  declare private readonly at: number;
+  declare private readonly descsAt: number;
+  declare private readonly mask: number;
+  declare private readonly fetch: DescFetch;
+  declare private readonly copy: DmaCopy;
+  declare private readonly irq: Interrupt;
 
   constructor(host: Host, ring: DescriptorRing, dma: DmaDevice | null, copy: DmaCopy, irq: Interrupt) {
     this.ring = ring;

@@ -46,16 +46,16 @@ export interface SimNicStats {
  * allocate nothing.
  */
 export class SimNic implements TxPort {
-  readonly host: Host;
-  readonly rss: Rss;
+  declare readonly host: Host;
+  declare readonly rss: Rss;
   /** Frames dropped for their length. */
   lengthErrors = 0;
   isTxPaused = false;
   wire: WireSink = openWire;
-  private readonly queues: NicQueue[];
-  private readonly rxEngines: RxEngine[];
-  private readonly copy: DmaCopy;
-  readonly maxFrameBytes: number;
+  declare private readonly queues: NicQueue[];
+  declare private readonly rxEngines: RxEngine[];
+  declare private readonly copy: DmaCopy;
+  declare readonly maxFrameBytes: number;
 
   /** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_NO_MEMORY` (ENOMEM) */
   constructor(host: Host, params: SimNicParams) {

@@ -19,7 +19,7 @@ export const RSS_DEFAULT_KEY: readonly number[] = [
 
 /** Receive-side scaling hash. Results are signed 32-bit integers; `>>> 0` gives the usual form. */
 export class Toeplitz {
-  private readonly tables: Int32Array;
+  declare private readonly tables: Int32Array;
 
   /**
    * @param key 40 bytes; {@link RSS_DEFAULT_KEY} by default.

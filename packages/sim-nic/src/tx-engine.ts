@@ -25,24 +25,24 @@ export interface TxPort {
 
 /** The transmitting half of a hardware queue: reads posted descriptors, hands packets to the wire, completes them. */
 export class TxEngine {
-  readonly ring: DescriptorRing;
+  declare readonly ring: DescriptorRing;
   packets = 0;
   bytes = 0;
   /** Packets not sent because an address did not translate. */
   faults = 0;
   /** Packets not sent because they were too long. */
   lengthErrors = 0;
-  private readonly host: Host;
-  private readonly i32: Int32Array;
-  private readonly fetch: DescFetch;
-  private readonly irq: Interrupt;
-  private readonly port: TxPort;
+  declare private readonly host: Host;
+  declare private readonly i32: Int32Array;
+  declare private readonly fetch: DescFetch;
+  declare private readonly irq: Interrupt;
+  declare private readonly port: TxPort;
   private readonly offsets: Int32Array = new Int32Array(BURST);
   private readonly lengths: Int32Array = new Int32Array(BURST);
   private count = 0;
   /** Byte offset and size of the buffer where packets of several descriptors are put together. */
-  private readonly gatherAt: number;
-  private readonly gatherBytes: number;
+  declare private readonly gatherAt: number;
+  declare private readonly gatherBytes: number;
   private gathered = 0;
   private isSending = false;
 

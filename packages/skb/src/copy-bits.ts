@@ -20,10 +20,10 @@ export function copyBits(slab: SkbSlab, skb: SkbRef, offset: number, dst: Uint8A
 
 /** One copy of a range `[from, to)` of packet positions. */
 class BitsCopy {
-  private readonly slab: SkbSlab;
-  private readonly dst: Uint8Array;
-  private readonly from: number;
-  private readonly to: number;
+  declare private readonly slab: SkbSlab;
+  declare private readonly dst: Uint8Array;
+  declare private readonly from: number;
+  declare private readonly to: number;
 
   constructor(slab: SkbSlab, dst: Uint8Array, from: number, to: number) {
     this.slab = slab;

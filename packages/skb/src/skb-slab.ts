@@ -35,14 +35,14 @@ export interface SkbSlabParams {
 
 /** The skbs of one host. Every function on skbs takes the slab first. */
 export class SkbSlab {
-  readonly host: Host;
-  readonly i32: Int32Array;
+  declare readonly host: Host;
+  declare readonly i32: Int32Array;
   /** Skbs that can be live at once. */
-  readonly capacity: number;
+  declare readonly capacity: number;
   /** Word offset of the first record. */
-  readonly recordsAt: number;
-  private readonly headerAt: number;
-  private readonly slotMask: number;
+  declare readonly recordsAt: number;
+  declare private readonly headerAt: number;
+  declare private readonly slotMask: number;
 
   /**
    * Takes 64 bytes of the arena per skb; {@link dispose} gives them back.

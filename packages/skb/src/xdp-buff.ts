@@ -71,10 +71,10 @@ const MIN_LINEAR_BYTES = 14;
  * `dataEnd` by the `adjust` methods only.
  */
 export class XdpBuff {
-  readonly host: Host;
-  readonly rxq: XdpRxqInfo;
+  declare readonly host: Host;
+  declare readonly rxq: XdpRxqInfo;
   /** Bytes of a head buffer, shared info included; a multiple of 4. */
-  readonly frameSz: number;
+  declare readonly frameSz: number;
   /** The head buffer. Belongs to whoever holds the xdp_buff until a verdict moves it on. */
   headRef: ReadableRef = 0 as ReadableRef;
   dataHardStart = 0;
@@ -88,7 +88,7 @@ export class XdpBuff {
   hash = 0;
   /** Where a program that answers REDIRECT wants the packet to go. */
   redirectIfindex = 0;
-  private readonly i32: Int32Array;
+  declare private readonly i32: Int32Array;
 
   /** `frameSz` is fixed per queue (kernel: `xdp_init_buff`). */
   constructor(host: Host, rxq: XdpRxqInfo, frameSz: number) {

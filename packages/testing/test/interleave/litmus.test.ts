@@ -125,6 +125,10 @@ describe("one word", () => {
     const bodies: Body[] = [(i32) => (store(i32, X, 1), load(i32, X)), (i32) => store(i32, X, 2)];
     for (const memory of MODELS) expect(outcomes(bodies, memory)).toEqual(["1", "2"]);
   });
+  test("CoWR: also when an older value was still to be had by loads that come early", () => {
+    const bodies: Body[] = [(i32) => (load(i32, Y), store(i32, X, 1), load(i32, X)), (i32) => store(i32, X, 2)];
+    for (const memory of MODELS) expect(outcomes(bodies, memory)).toEqual(["1", "2"]);
+  });
   test("CoWW: stores of one thread stay in order", () => {
     expect(outcomes([(i32) => (store(i32, X, 1), store(i32, X, 2))], "weak", "words")).toEqual(["2 0"]);
   });
@@ -166,6 +170,13 @@ describe("an atomic access holds back only one direction (weak)", () => {
     ];
     expect(allowedIn(bodies, "1 0")).toBe("");
   });
+  test("a compareExchange that fails lets no store out", () => {
+    const bodies: Body[] = [
+      (i32) => (store(i32, X, 1), Atomics.compareExchange(i32, Y, 9, 9)),
+      (i32) => (atomicStore(i32, Y, 1), atomicLoad(i32, X)),
+    ];
+    expect(allowedIn(bodies, "0 0")).toBe("weak");
+  });
   test("a read-modify-write stays atomic while its write is delayed", () => {
     const increment: Body = (i32) => (Atomics.add(i32, X, 1), load(i32, Y));
     for (const memory of MODELS) expect(outcomes([increment, increment, increment], memory, "words")).toEqual(["3 0"]);
@@ -183,6 +194,31 @@ test("WRC: what a thread has acquired, it passes on", () => {
     expect(ends.filter((end) => end.endsWith("1 0"))).toEqual([]);
     expect(ends.some((end) => end.endsWith("1 1"))).toBe(true);
   }
+});
+
+describe("wait and notify order what comes before them and after", () => {
+  test("message passing, the flag read by wait", () => {
+    const bodies: Body[] = [
+      (i32) => (store(i32, X, 1), atomicStore(i32, Y, 1)),
+      (i32) => (load(i32, Y), Atomics.wait(i32, Y, 0, 0) === "not-equal" && load(i32, X) === 0 ? "stale" : "fine"),
+    ];
+    expect(allowedIn(bodies, "stale")).toBe("");
+  });
+  test("who wakes a thread sees what it did before it slept", () => {
+    const bodies: Body[] = [
+      (i32) => (store(i32, X, 1), Atomics.wait(i32, Y, 0, 1) === "ok" ? "woken" : "late"),
+      (i32) => (load(i32, Y), Atomics.notify(i32, Y) === 1 && load(i32, X) === 0 ? "stale" : "fine"),
+    ];
+    expect(outcomes(bodies, "weak")).toEqual(["late fine", "woken fine"]);
+    expect(outcomes(bodies, "tso")).toEqual(["late fine", "woken fine"]);
+  });
+  test("who is woken sees what the other did before", () => {
+    const bodies: Body[] = [
+      (i32) => (store(i32, X, 1), Atomics.notify(i32, Y)),
+      (i32) => (load(i32, X), Atomics.wait(i32, Y, 0, 1) === "ok" && load(i32, X) === 0 ? "stale" : "fine"),
+    ];
+    for (const memory of MODELS) expect(outcomes(bodies, memory)).toEqual(["0 fine", "1 fine"]);
+  });
 });
 
 describe("read-modify-write operations", () => {

@@ -137,6 +137,16 @@ describe("spin lock that holds its owner's id", () => {
     );
   });
 
+  test("is correct taken by an exchange, which writes also when it fails", () => {
+    const take = (i32: Int32Array): void => {
+      while (Atomics.exchange(i32, LOCK, 1) !== 0) pause();
+    };
+    expectCorrect(
+      "test-and-set lock, 3 threads",
+      increments(3, take, (i32) => void Atomics.store(i32, LOCK, 0)),
+    );
+  });
+
   test("bug: released by a plain store", () => {
     const program = increments(2, lock, (i32) => void (i32[LOCK] = 0));
     expectBug(program, "sc", "race");
@@ -181,6 +191,37 @@ describe("spin lock that holds its owner's id", () => {
     expectBug({ words: 4, threads: { T0: body(LOCK, other), T1: body(other, LOCK) } }, "weak", "livelock");
     expectCorrect("two locks in one order", { words: 4, threads: { T0: body(LOCK, other), T1: body(LOCK, other) } });
   });
+});
+
+test("only the write that a thread reads orders what came before it: a race behind an overwritten release", () => {
+  const DATA = 0;
+  const FLAG = 1;
+  const program: InterleaveProgram = {
+    words: 2,
+    names: { DATA, FLAG },
+    forbidRaces: ["DATA"],
+    threads: {
+      writer: (i32) => {
+        i32[DATA] = 1;
+        Atomics.store(i32, FLAG, 1);
+      },
+      forwarder: (i32) => {
+        if (i32[FLAG] === 1) Atomics.store(i32, FLAG, 2);
+      },
+      reader: (i32) => {
+        if (Atomics.load(i32, FLAG) === 2) return i32[DATA];
+        return 0;
+      },
+    },
+  };
+  expectBug(program, "sc", "race");
+  const acquiring = {
+    ...program.threads,
+    forwarder: (i32: Int32Array) => {
+      if (Atomics.load(i32, FLAG) === 1) Atomics.store(i32, FLAG, 2);
+    },
+  };
+  expectCorrect("a release handed on", { ...program, threads: acquiring });
 });
 
 describe("sequence lock", () => {
