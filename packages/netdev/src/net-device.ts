@@ -5,7 +5,6 @@ import { Napi, NAPI_POLL_WEIGHT } from "./napi.ts";
 import type { NapiScheduler } from "./napi-scheduler.ts";
 import type { QueueStats } from "./queue-counters.ts";
 import type { QueueDriver } from "./queue-driver.ts";
-import type { BurstTarget } from "./rx-burst.ts";
 import { RxQueue } from "./rx-queue.ts";
 import type { XdpProgram } from "./xdp-program.ts";
 
@@ -32,7 +31,7 @@ export interface QueueParams {
  * A network device: queues, each with a driver of its own, a program, and somebody who takes what passes. Control path,
  * apart from {@link xdpXmit}. Add queues, then {@link open}.
  */
-export class NetDevice implements BurstTarget {
+export class NetDevice {
   readonly name: string;
   readonly ifindex: number;
   readonly host: Host;

@@ -1,7 +1,7 @@
 import { isPlain, type Operation } from "./operation.ts";
 
 /**
- * The last access of one kind by one thread to one word, and whom it happens before: an accesses by a thread in
+ * The last access of one kind by one thread to one word, and whom it happens before: an access by a thread in
  * `threads`, and by whoever next reads a word in `words` by Atomics, comes after it. (The Goldilocks algorithm; it needs
  * no clocks, so equal situations are equal states.)
  */
@@ -18,6 +18,13 @@ export interface AccessRecord {
 
 /** All records of a state; never changed in place. */
 export type AccessRecords = readonly AccessRecord[];
+
+/** Two accesses that nothing orders. */
+export interface Race {
+  readonly at: number;
+  readonly earlier: AccessRecord;
+  readonly later: AccessRecord;
+}
 
 const bit = (thread: number): number => 1 << thread;
 
@@ -61,11 +68,11 @@ export function afterWrite(records: AccessRecords, thread: number, at: number, p
   });
 }
 
-/** `waker` wakes `sleeper`. */
-export function afterWake(records: AccessRecords, waker: number, sleeper: number): AccessRecords {
+/** What comes before `from`, comes before `to` from now on. */
+export function afterWake(records: AccessRecords, from: number, to: number): AccessRecords {
   return records.map((record) => {
-    const isHandedOn = (record.threads & bit(waker)) !== 0;
-    return isHandedOn ? { ...record, threads: record.threads | bit(sleeper) } : record;
+    const isHandedOn = (record.threads & bit(from)) !== 0;
+    return isHandedOn ? { ...record, threads: record.threads | bit(to) } : record;
   });
 }
 

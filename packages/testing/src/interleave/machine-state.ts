@@ -1,6 +1,5 @@
-import { type AccessRecords, keyOf } from "./access-record.ts";
+import { type AccessRecords, keyOf, type Race } from "./access-record.ts";
 import { EMPTY_WINDOW, type LoadWindow } from "./load-window.ts";
-import { type Race } from "./race-tracker.ts";
 import { type StoreBuffer } from "./store-buffer.ts";
 import { type HistoryNode } from "./thread-history.ts";
 

@@ -11,13 +11,6 @@ import {
 import { type MachineState } from "./machine-state.ts";
 import { isPlain, type Operation, valueWritten } from "./operation.ts";
 
-/** Two accesses that nothing orders. */
-export interface Race {
-  readonly at: number;
-  readonly earlier: AccessRecord;
-  readonly later: AccessRecord;
-}
-
 /**
  * Follows what happens before what while a program runs under "sc". A program without data races has only the
  * sequentially consistent executions, on every JavaScript engine: that is what the language guarantees.
@@ -40,8 +33,9 @@ export class RaceTracker {
     if (writes) state.accesses = afterWrite(state.accesses, thread, at, plain);
   }
 
+  /** Each comes after what the other did before: the list of sleepers is guarded by a lock of the engine. */
   wake(state: MachineState, waker: number, sleeper: number): void {
-    state.accesses = afterWake(state.accesses, waker, sleeper);
+    state.accesses = afterWake(afterWake(state.accesses, waker, sleeper), sleeper, waker);
   }
 
   /** Forgets what can race no more. */
