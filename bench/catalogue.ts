@@ -6,6 +6,7 @@ import type { Suite } from "./suite.ts";
 const LOADERS: ReadonlyMap<string, () => Promise<Suite>> = new Map([
   ["page-pool", async () => (await import("./suites/page-pool.ts")).pagePoolSuite],
   ["mm", async () => (await import("./suites/mm.ts")).mmSuite],
+  ["ring", async () => (await import("./suites/ring.ts")).ringSuite],
   ["rx", async () => (await import("./suites/rx.ts")).rxSuite],
 ]);
 

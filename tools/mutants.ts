@@ -2,8 +2,8 @@
  * `pnpm mutants`: proves that the numbered tests notice the mistakes that they are there for.
  *
  * Each `tests/mutants/NN-name.patch` is one seeded bug, and says in a line `# expects: #46 "2.11 a late put"` which tests
- * must turn red: catalogue numbers, or beginnings of titles. Every patch is applied to a copy of the packages outside the
- * repository (Node strips no types below a folder called node_modules), and only the test files that have those tests
+ * must turn red: catalogue numbers, or beginnings of titles. Every patch is applied to a copy of the packages and examples outside
+ * the repository (Node strips no types below a folder called node_modules), and only the test files that have those tests
  * run. A mutant is killed when a named test fails while another test of the same file still passes: one that breaks the
  * import or everything proves nothing. Exit status 1 if one survives or does not apply.
  *
@@ -48,7 +48,10 @@ interface Verdict {
 }
 
 function testFiles(): { readonly path: string; readonly text: string }[] {
-  const paths = readdirSync(join(ROOT, "packages")).flatMap((name) => filesBelow(join(ROOT, "packages", name, "test")));
+  const packages = readdirSync(join(ROOT, "packages")).flatMap((name) =>
+    filesBelow(join(ROOT, "packages", name, "test")),
+  );
+  const paths = [...packages, ...filesBelow(join(ROOT, "examples"))];
   return paths.filter(isUnitTest).map((path) => ({ path: relative(ROOT, path), text: readFileSync(path, "utf8") }));
 }
 
@@ -61,7 +64,7 @@ function filesBelow(folder: string): string[] {
 }
 
 function isUnitTest(path: string): boolean {
-  return path.endsWith(".test.ts") && !/\.(worker|soak)\.test\.ts$/.test(path);
+  return path.endsWith(".test.ts") && !/\.(worker|soak)\.test\.ts$|\/node_modules\//.test(path);
 }
 
 /** `#46 "2.11 a late put"` as beginnings of titles; a number ends at its space. */
@@ -84,11 +87,9 @@ function readMutant(file: string, tests: ReturnType<typeof testFiles>): Mutant {
 function copyTree(): string {
   const folder = mkdtempSync(join(tmpdir(), "netmem-mutant-"));
   const isWanted = (source: string): boolean => !/\/(dist|\.turbo|\.cache|\.vite)$/.test(source);
-  cpSync(join(ROOT, "packages"), join(folder, "packages"), {
-    recursive: true,
-    verbatimSymlinks: true,
-    filter: isWanted,
-  });
+  for (const tree of ["packages", "examples"]) {
+    cpSync(join(ROOT, tree), join(folder, tree), { recursive: true, verbatimSymlinks: true, filter: isWanted });
+  }
   for (const file of ROOT_FILES) cpSync(join(ROOT, file), join(folder, file));
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
   return folder;
@@ -101,7 +102,7 @@ async function applyPatch(folder: string, mutant: Mutant): Promise<void> {
       env: { ...process.env, GIT_CEILING_DIRECTORIES: tmpdir() },
     });
   } catch (cause) {
-    const how = `the code changed; make the edit again in a clean checkout, "git diff -U1 packages", keep the two comment lines`;
+    const how = `the code changed; make the edit again in a clean checkout, "git diff -U1 packages examples", keep the two comment lines`;
     throw new Error(`does not apply (${how})`, { cause });
   }
 }

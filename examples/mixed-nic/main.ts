@@ -45,7 +45,7 @@ function judge(replay: Replay, report: Report, pagesMissing: number): void {
 }
 
 async function run(options: Options): Promise<void> {
-  const mixed = makeMixedNic();
+  const mixed = makeMixedNic({ dma: options.dma });
   const replay = new Replay(mixed);
   // Once through start and stop, so that control structures which stay allocated do not look like a leak.
   mixed.device.open();

@@ -1,15 +1,18 @@
 import { parseArgs } from "node:util";
+import { DMA_KINDS, type DmaKind } from "./mixed-nic.ts";
 
 /** What the command line says. */
 export interface Options {
   readonly pcap: string;
   readonly loops: number;
+  readonly dma: DmaKind;
   readonly isJson: boolean;
   readonly isHelp: boolean;
 }
 
 const MAX_LOOPS = 1_000_000;
 const DEFAULT_LOOPS = 100;
+const DEFAULT_DMA = "iommu";
 
 export const HELP: string = `Usage: mixed-nic [options]
 
@@ -18,6 +21,7 @@ verifies every byte of every packet, and prints what each queue did.
 
   --pcap FILE   pcap or pcapng file, Ethernet (default: the one in the repository)
   --loop N      replay it N times, 1 to ${MAX_LOOPS} (default ${DEFAULT_LOOPS})
+  --dma KIND    between pages and the NIC: ${DMA_KINDS.join(", ")} (default ${DEFAULT_DMA})
   --json        print one JSON document and nothing else on standard output
   --help        print this
 
@@ -35,16 +39,24 @@ export function parseOptions(args: readonly string[], defaultPcap: string): Opti
   return {
     pcap: values.pcap ?? defaultPcap,
     loops: parseLoops(values.loop),
+    dma: parseDma(values.dma),
     isJson: values.json ?? false,
     isHelp: values.help ?? false,
   };
 }
 
-function parse(args: readonly string[]): { pcap?: string; loop?: string; json?: boolean; help?: boolean } {
+function parse(args: readonly string[]): {
+  pcap?: string;
+  loop?: string;
+  dma?: string;
+  json?: boolean;
+  help?: boolean;
+} {
   try {
     const options = {
       pcap: { type: "string" },
       loop: { type: "string" },
+      dma: { type: "string" },
       json: { type: "boolean" },
       help: { type: "boolean", short: "h" },
     } as const;
@@ -62,4 +74,11 @@ function parseLoops(text: string | undefined): number {
     throw new UsageError(`--loop is '${text}', expected an integer from 1 to ${MAX_LOOPS}`);
   }
   return loops;
+}
+
+function parseDma(text: string | undefined): DmaKind {
+  if (text === undefined) return DEFAULT_DMA;
+  const kind = DMA_KINDS.find((one) => one === text);
+  if (kind === undefined) throw new UsageError(`--dma is '${text}', expected one of ${DMA_KINDS.join(", ")}`);
+  return kind;
 }

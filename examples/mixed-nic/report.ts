@@ -14,6 +14,8 @@ export interface QueueReport {
   readonly recycle: QueueDriverStats["recycle"];
   /** Buffers not home after the queue stopped. */
   readonly inFlight: number;
+  /** The queue's address translations, received and sent; null without an IOMMU. */
+  readonly iotlb: { readonly hits: number; readonly misses: number } | null;
 }
 
 /** What `--json` prints. */
@@ -32,6 +34,7 @@ export function makeReport(mixed: MixedNic, replay: Replay): Report {
   const busyMs = mixed.drivers.map((driver, n) => driver.pollMs + replay.verifier.consumeMs(n));
   const queues = mixed.drivers.map((driver, n): QueueReport => {
     const { rxPackets = 0, rxBytes = 0 } = stats[n] ?? {};
+    const iotlb = mixed.iotlbs[n];
     return {
       name: `${mixed.device.name}-rx-${n}`,
       composition: driver.composition,
@@ -40,6 +43,7 @@ export function makeReport(mixed: MixedNic, replay: Replay): Report {
       nsPerPacket: rounded(rxPackets === 0 ? 0 : ((busyMs[n] ?? 0) * 1e6) / rxPackets, 1),
       ...driver.getStats(),
       inFlight: driver.inflight(),
+      iotlb: iotlb === undefined ? null : { hits: iotlb.hits, misses: iotlb.misses },
     };
   });
   const packets = queues.reduce((sum, queue) => sum + queue.packets, 0);
@@ -62,6 +66,7 @@ export function formatTable(report: Report): string {
     "ns/packet",
     "fast/refill/slow %",
     "cached/ring/released %",
+    "IOTLB misses/packet",
     "in flight",
   ];
   const rows = report.queues.map((queue) => [
@@ -72,6 +77,7 @@ export function formatTable(report: Report): string {
     queue.nsPerPacket.toFixed(1),
     shares([queue.alloc.fast, queue.alloc.refill, queue.alloc.slow]),
     shares([queue.recycle.cached, queue.recycle.ring, queue.recycle.released]),
+    missesPerPacket(queue),
     String(queue.inFlight),
   ]);
   const { capture, verified, total } = report;
@@ -95,6 +101,11 @@ function alignColumns(rows: readonly (readonly string[])[]): string[] {
 function shares(counts: readonly number[]): string {
   const sum = counts.reduce((total, count) => total + count, 0);
   return counts.map((count) => (sum === 0 ? "-" : ((100 * count) / sum).toFixed(1))).join("/");
+}
+
+/** One translation per buffer that the NIC fetched; a packet may take several. */
+function missesPerPacket({ iotlb, packets }: QueueReport): string {
+  return iotlb === null || packets === 0 ? "-" : (iotlb.misses / packets).toFixed(3);
 }
 
 function rounded(value: number, digits: number): number {

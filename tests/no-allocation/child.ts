@@ -28,8 +28,8 @@ function poolScenario(): (packets: number) => void {
   return (packets) => poolLoop(pool, out, packets);
 }
 
-function rxScenario(arenaBytes: number, verdict: number, leak = false): (packets: number) => void {
-  const loop = new RxLoop(arenaBytes, verdict, leak);
+function rxScenario(arenaBytes: number, verdict: number, leak = false, iommu = false): (packets: number) => void {
+  const loop = new RxLoop(arenaBytes, verdict, leak, iommu);
   return (packets) => loop.run(packets);
 }
 
@@ -45,6 +45,7 @@ const scenarios: Record<string, () => (packets: number) => void> = {
   drop: () => rxScenario(64 * 2 ** 20, XdpVerdict.Drop),
   pass: () => rxScenario(64 * 2 ** 20, XdpVerdict.Pass),
   tx: () => rxScenario(64 * 2 ** 20, XdpVerdict.Tx),
+  "pass-iommu": () => rxScenario(64 * 2 ** 20, XdpVerdict.Pass, false, true),
   "pass-top-pages": topScenario,
   "seeded-leak": () => rxScenario(64 * 2 ** 20, XdpVerdict.Pass, true),
 };

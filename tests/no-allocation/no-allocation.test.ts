@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { scavengesOf } from "./scavenges.ts";
 
 describe("five million packets cause no garbage collection", () => {
-  test.for(["pool", "drop", "pass", "tx", "pass-top-pages"])("%s", (scenario) => {
+  test.for(["pool", "drop", "pass", "tx", "pass-iommu", "pass-top-pages"])("%s", (scenario) => {
     expect(scavengesOf(scenario)).toBe(0);
   });
 

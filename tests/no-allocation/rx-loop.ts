@@ -1,5 +1,6 @@
 import { PagePoolDriver } from "@netmem-examples/driver-page-pool";
 import type { Host } from "@netmem/core";
+import { createIommuDevice } from "@netmem/dma";
 import { DeviceRegistry, NapiScheduler, NetDevice } from "@netmem/netdev";
 import { SimNic } from "@netmem/sim-nic";
 import { asSkbRef, consumeSkb, SkbSlab, SkbView } from "@netmem/skb";
@@ -41,8 +42,8 @@ export class RxLoop {
   /** Arena offset of the last packet that the program saw. */
   private lastData = 0;
 
-  constructor(arenaBytes: number, verdict: number, leak: boolean) {
-    const host = createHost({ arenaBytes });
+  constructor(arenaBytes: number, verdict: number, leak: boolean, iommu = false) {
+    const host = createHost({ arenaBytes, ...(iommu ? { dma: (owner: Host) => createIommuDevice(owner) } : {}) });
     if (arenaBytes === 2 ** 31) takeLowPages(host, arenaBytes);
     this.arenaBytes = arenaBytes;
     this.leak = leak;

@@ -1,7 +1,8 @@
 /** The page pool's own rows: the kernel's three loops, bulk, fragments, bursts and many pools. */
 
-import { getNetmem, type Host, type NetmemRef, putNetmem } from "@netmem/core";
-import { createHost, createPagePool, type PagePool, type PagePoolParams } from "netmem";
+import { type DmaDevice, getNetmem, type Host, idxOf, type NetmemRef, putNetmem } from "@netmem/core";
+import { createDirectDevice } from "@netmem/dma";
+import { createHost, createPagePool, PagePoolFlag, type PagePool, type PagePoolParams } from "netmem";
 import { loopRow } from "../../measure.ts";
 import type { Row, ScriptRow } from "../../suite.ts";
 import { randomOrder } from "./random-indexes.ts";
@@ -44,6 +45,86 @@ const direct = loopRow({
     return sum;
   },
 });
+
+/** What the rows with DMA flags differ in. */
+interface DmaSubject {
+  readonly pool: PagePool;
+  /** Syncs that the device was asked for. */
+  readonly syncs: () => number;
+}
+
+const DMA_PARAMS: PagePoolParams = { flags: PagePoolFlag.DmaMap | PagePoolFlag.DmaSyncDev, maxLenBytes: 1536 };
+
+function dmaRow(name: string, setup: () => DmaSubject): ScriptRow {
+  return loopRow({
+    name,
+    setup,
+    run: ({ pool, syncs }, turns) => {
+      let sum = 0;
+      for (let i = 0; i < turns; i++) {
+        const ref = take(pool);
+        sum = (sum + ref) | 0;
+        pool.recycleDirect(ref);
+      }
+      return (sum + syncs()) | 0;
+    },
+  });
+}
+
+/** A coherent device: nothing is left to do between two users of a page. */
+const directDma = dmaRow("direct_dma", () => {
+  const host = createHost({ arenaBytes: ARENA_BYTES, dma: createDirectDevice });
+  return { pool: warmPool(host, DMA_PARAMS, BURST), syncs: () => 0 };
+});
+
+/** A device that wants every page synced, and copies nothing: what the pool's side of it costs. */
+class SyncingDevice implements DmaDevice {
+  readonly name = "syncing";
+  readonly needsSync = true;
+  syncs = 0;
+
+  map(ref: NetmemRef): number {
+    return idxOf(ref);
+  }
+
+  unmap(): void {}
+
+  syncForDevice(_pfn: number, _offset: number, len: number): void {
+    this.syncs = (this.syncs + len) | 0;
+  }
+
+  syncForCpu(): void {}
+
+  translateMany(): void {}
+}
+
+const directDmaSync = dmaRow("direct_dma_sync", () => {
+  const dma = new SyncingDevice();
+  const host = createHost({ arenaBytes: ARENA_BYTES, dma });
+  return { pool: warmPool(host, DMA_PARAMS, BURST), syncs: () => dma.syncs };
+});
+
+/** 64 buffers through the ring per turn, every one of whose nodes is looked at. */
+function refillRow(name: string, nodes: number): ScriptRow {
+  return loopRow({
+    name,
+    opsPerTurn: BURST,
+    setup: () => {
+      const host = createHost({ arenaBytes: ARENA_BYTES, nodes });
+      const pool = warmPool(host, { directRecycle: "napi" }, BURST);
+      return { pool, refs: new Int32Array(BURST) };
+    },
+    run: ({ pool, refs }, turns) => {
+      let sum = 0;
+      for (let i = 0; i < turns; i++) {
+        const count = pool.allocBulk(refs, BURST);
+        sum = (sum + refs[0]!) | 0;
+        for (let k = 0; k < count; k++) pool.putFullPage(refs[k]! as NetmemRef);
+      }
+      return sum;
+    },
+  });
+}
 
 const ring = loopRow({
   name: "ring",
@@ -154,4 +235,18 @@ function rotation(name: string, pools: (host: Host) => PagePool[]): ScriptRow {
 const pool1 = rotation("pool1", (host) => Array.from({ length: POOLS }).fill(warmPool(host, {}, BURST)) as PagePool[]);
 const pools64 = rotation("pools64", (host) => Array.from({ length: POOLS }, () => warmPool(host, {}, BURST)));
 
-export const pagePoolRows: readonly Row[] = [direct, ring, slow, bulk64, frag, burst, pool1, pools64];
+const refills = [refillRow("refill_numa1", 1), refillRow("refill_numa2", 2)];
+
+export const pagePoolRows: readonly Row[] = [
+  direct,
+  directDma,
+  directDmaSync,
+  ring,
+  ...refills,
+  slow,
+  bulk64,
+  frag,
+  burst,
+  pool1,
+  pools64,
+];

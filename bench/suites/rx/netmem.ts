@@ -3,17 +3,23 @@
 import { XdpVerdict } from "@netmem/netdev";
 import { loopRow } from "../../measure.ts";
 import type { Row, ScriptRow } from "../../suite.ts";
-import { BURST, type Composition, RxRig } from "./rig.ts";
+import { BURST, type Composition, type RigOptions, RxRig } from "./rig.ts";
 
 const UNIT = "ns/packet";
 const PHASE_BURSTS = 2000;
 
-function rxRow(name: string, composition: Composition, frameBytes: readonly number[], verdict: number): ScriptRow {
+function rxRow(
+  name: string,
+  composition: Composition,
+  frameBytes: readonly number[],
+  verdict: number,
+  options: RigOptions = {},
+): ScriptRow {
   return loopRow({
     name,
     unit: UNIT,
     opsPerTurn: BURST,
-    setup: () => new RxRig(composition, frameBytes, verdict),
+    setup: () => new RxRig(composition, frameBytes, verdict, options),
     run: (rig, turns) => {
       for (let i = 0; i < turns; i++) rig.burst();
       return rig.consumed;
@@ -52,6 +58,11 @@ export const rxRows: readonly Row[] = [
   phaseRow("rx_drop_64B_driver_part", "driver"),
   rxRow("rx_drop_64B_split_page", "split_page", [64], XdpVerdict.Drop),
   rxRow("rx_drop_64B_order0", "order0", [64], XdpVerdict.Drop),
+  rxRow("rx_drop_64B_steered", "page_pool", [64], XdpVerdict.Drop, { isSteered: true }),
+  rxRow("rx_direct_64B", "page_pool", [64], XdpVerdict.Drop, { dma: "direct" }),
+  rxRow("rx_iommu_64B", "page_pool", [64], XdpVerdict.Drop, { dma: "iommu" }),
+  rxRow("rx_iommu_64B_split_page", "split_page", [64], XdpVerdict.Drop, { dma: "iommu" }),
+  rxRow("rx_iommu_64B_order0", "order0", [64], XdpVerdict.Drop, { dma: "iommu" }),
   rxRow("rx_skb_consume_64B", "page_pool", [64], XdpVerdict.Pass),
   rxRow("rx_tx_64B", "page_pool", [64], XdpVerdict.Tx),
   rxRow("rx_drop_1500B", "page_pool", [1514], XdpVerdict.Drop),

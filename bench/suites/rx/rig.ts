@@ -1,7 +1,8 @@
 import { Order0Driver } from "@netmem-examples/driver-order0";
 import { PagePoolDriver } from "@netmem-examples/driver-page-pool";
 import { SplitPageDriver } from "@netmem-examples/driver-split-page";
-import type { Host } from "@netmem/core";
+import type { DmaDevice, Host } from "@netmem/core";
+import { createDirectDevice, createIommuDevice } from "@netmem/dma";
 import { DeviceRegistry, NapiScheduler, NetDevice, type QueueDriver, type RxQueue, XdpVerdict } from "@netmem/netdev";
 import { type NicQueue, SimNic } from "@netmem/sim-nic";
 import { asSkbRef, consumeSkb, SkbSlab } from "@netmem/skb";
@@ -11,6 +12,11 @@ import { fivePrograms } from "./programs.ts";
 
 export const BURST = 64;
 const FIRST_PORT = 1024;
+const DST_PORT = 9;
+const SRC = ipv4Address("10.0.0.1");
+const DST = ipv4Address("10.0.0.2");
+/** Where an untagged frame has its UDP source port. */
+const SRC_PORT = 34;
 const MAX_FRAME_BYTES = 16_384;
 const WARM_BURSTS = 300;
 
@@ -21,14 +27,26 @@ const drivers = {
   order0: (host: Host, queue: RxQueue, hw: NicQueue): QueueDriver => new Order0Driver(host, queue, hw),
 };
 
+const dmaDevices: Readonly<Record<string, (host: Host) => DmaDevice>> = {
+  direct: createDirectDevice,
+  iommu: createIommuDevice,
+};
+
+export interface RigOptions {
+  /** What stands between pages and the NIC. Default: nothing. */
+  readonly dma?: keyof typeof dmaDevices;
+  /** A flow rule for each frame, which sends it where its hash would have. */
+  readonly isSteered?: boolean;
+}
+
 export type Composition = keyof typeof drivers;
 const compositions = Object.keys(drivers) as Composition[];
 
 function udpFrame(srcPort: number, frameBytes: number): PacketSpec {
   return {
     ethernet: { srcMac: macAddress("02:00:00:00:00:01"), dstMac: macAddress("02:00:00:00:00:02") },
-    network: { kind: "ipv4", src: ipv4Address("10.0.0.1"), dst: ipv4Address("10.0.0.2") },
-    transport: { kind: "udp", srcPort, dstPort: 9 },
+    network: { kind: "ipv4", src: SRC, dst: DST },
+    transport: { kind: "udp", srcPort, dstPort: DST_PORT },
     frameBytes,
   };
 }
@@ -53,8 +71,9 @@ export class RxRig {
   /** Packets that passed and were consumed. */
   consumed = 0;
 
-  constructor(composition: Composition, frameBytes: readonly number[], verdict: number) {
-    const host = createHost({ arenaBytes: 128 * 2 ** 20 });
+  constructor(composition: Composition, frameBytes: readonly number[], verdict: number, options: RigOptions = {}) {
+    const dma = options.dma === undefined ? undefined : dmaDevices[options.dma];
+    const host = createHost({ arenaBytes: 128 * 2 ** 20, ...(dma && { dma }) });
     this.nic = new SimNic(host, { queueCount: compositions.length });
     this.scheduler = new NapiScheduler(host);
     this.skbs = new SkbSlab(host);
@@ -64,6 +83,7 @@ export class RxRig {
       scheduler: this.scheduler,
       skbs: this.skbs,
       name: "sim0",
+      steering: this.nic.flows,
     });
     compositions.forEach((name, n) =>
       this.device.addQueue({ driver: (queue) => drivers[name](host, queue, this.nic.queue(n)) }),
@@ -74,6 +94,7 @@ export class RxRig {
     this.warmUp(host, frameBytes, verdict);
     const queueIdx = compositions.indexOf(composition);
     this.frames = this.framesFor(queueIdx, frameBytes);
+    if (options.isSteered === true) this.steer(queueIdx);
     this.device.setProgram(fivePrograms(host, verdict)[1]!, queueIdx);
   }
 
@@ -87,6 +108,15 @@ export class RxRig {
   receive(): void {
     const { bytes, offsets, lengths } = this.frames;
     this.nic.receiveBurst(bytes, offsets, lengths, BURST);
+  }
+
+  /** One rule without wildcards for each frame. */
+  private steer(queueIdx: number): void {
+    const { bytes, offsets } = this.frames;
+    for (const at of offsets) {
+      const srcPort = (bytes[at + SRC_PORT]! << 8) | bytes[at + SRC_PORT + 1]!;
+      this.device.addFlowRule({ queueIdx, protocol: "udp", src: SRC, dst: DST, srcPort, dstPort: DST_PORT });
+    }
   }
 
   private consume(skbs: Int32Array, count: number): void {

@@ -2,9 +2,18 @@
  * data path
  *
  * The simplest receive buffers: a fresh page from the page allocator for each, given back like any page when its packet
- * ends. Nothing to register, nothing to destroy; every packet pays the allocator.
+ * ends. Nothing to register, nothing to destroy; every packet pays the allocator and, behind a device that translates, a
+ * mapping of its own.
  */
-import { asPageRef, type Host, IDX_MASK as IDX_MASK_, MemType, NetmemError, returnNetmemRxNapi } from "@netmem/core";
+import {
+  asPageRef,
+  type DmaDevice,
+  DmaDir,
+  type Host,
+  IDX_MASK as IDX_MASK_,
+  MemType,
+  returnNetmemRxNapi,
+} from "@netmem/core";
 import { QueueCounter, type QueueDriver, type QueueDriverStats, type RxQueue } from "@netmem/netdev";
 import {
   DESC_FLAGS,
@@ -23,6 +32,7 @@ const FLAGS = DESC_FLAGS;
 const HASH = DESC_HASH;
 const EOP = DescFlag.Eop;
 const ERROR = DescFlag.Error;
+const FROM_DEVICE = DmaDir.FromDevice;
 
 /** Room in front of every packet, for headers that a program pushes and for the frame record. */
 const HEADROOM_BYTES = 256;
@@ -39,14 +49,14 @@ export class Order0Driver implements QueueDriver {
   declare private readonly rx: DescriptorRing;
   declare private readonly tx: FrameTx;
   declare private readonly xdp: XdpBuff;
-  /** Page that a slot's descriptor points at. */
+  declare private readonly dma: DmaDevice | null;
+  /** Page that a slot's descriptor points at, and its page frame number while it is mapped. */
   declare private readonly refs: Int32Array;
+  declare private readonly pfns: Int32Array;
   declare private readonly batch: Int32Array;
   private allocated = 0;
 
-  /** @throws `ERR_NETMEM_DMA_UNSUPPORTED` (EOPNOTSUPP) for a device that needs mappings. */
   constructor(host: Host, queue: RxQueue, hw: NicQueue) {
-    if (hw.dma !== null) failDma(hw.dma.name);
     this.host = host;
     this.i32 = host.i32;
     this.queue = queue;
@@ -55,7 +65,9 @@ export class Order0Driver implements QueueDriver {
     this.tx = new FrameTx(host, hw, queue.counters);
     this.xdp = new XdpBuff(host, queue.info, host.pageSizeBytes);
     this.bufferBytes = host.pageSizeBytes - HEADROOM_BYTES - SHARED_INFO_BYTES;
+    this.dma = hw.dma;
     this.refs = new Int32Array(hw.rx.size);
+    this.pfns = new Int32Array(hw.rx.size);
     this.batch = new Int32Array(Math.min(MAX_REFILL, hw.rx.size >> 2));
   }
 
@@ -70,7 +82,9 @@ export class Order0Driver implements QueueDriver {
     const { rx, host } = this;
     this.tx.stop();
     for (let index = rx.cleaned; index !== rx.producer; index = (index + 1) | 0) {
-      host.pages.freePage(asPageRef(this.refs[index & rx.mask]!));
+      const slot = index & rx.mask;
+      this.dma?.unmap(this.pfns[slot]!, 0, FROM_DEVICE);
+      host.pages.freePage(asPageRef(this.refs[slot]!));
     }
     this.hw.disable();
   }
@@ -106,7 +120,7 @@ export class Order0Driver implements QueueDriver {
   }
 
   private receive(budget: number): number {
-    const { rx, i32, refs, xdp, host } = this;
+    const { rx, i32, refs, xdp, host, dma } = this;
     const { burst } = this.queue;
     const { mask, descsAt } = rx;
     const end = rx.completed;
@@ -115,11 +129,13 @@ export class Order0Driver implements QueueDriver {
     let isFirst = true;
     let isBroken = false;
     while (index !== end && work < budget) {
-      const ref = asPageRef(refs[index & mask]!);
-      const d = descsAt + ((index & mask) << 2);
+      const slot = index & mask;
+      const ref = asPageRef(refs[slot]!);
+      const d = descsAt + (slot << 2);
       const len = i32[d + LENGTH]!;
       const flags = i32[d + FLAGS]!;
       index = (index + 1) | 0;
+      if (dma !== null) takeFromDevice(dma, this.pfns[slot]!, len);
       if (isFirst) {
         xdp.prepare(ref, ((ref >>> 1) & IDX_MASK) << host.pageShift, HEADROOM_BYTES, len);
         xdp.hash = i32[d + HASH]!;
@@ -141,29 +157,49 @@ export class Order0Driver implements QueueDriver {
 
   /** Posts fresh pages in batches, as far as there are any. */
   private refill(): void {
-    const { rx, refs, batch, host } = this;
+    const { rx, batch, host } = this;
     for (let room = rx.room; room >= batch.length; room -= batch.length) {
       const n = host.pages.allocBulk(batch, batch.length);
-      for (let k = 0; k < n; k++) {
-        const ref = asPageRef(batch[k]!);
-        refs[rx.producer & rx.mask] = ref;
-        rx.post((ref >>> 1) & IDX_MASK, HEADROOM_BYTES, this.bufferBytes, 0);
-      }
       this.allocated += n;
-      if (n === batch.length) continue;
+      if (this.post(n) === batch.length) continue;
       this.queue.counters.add(QueueCounter.AllocFailed, 1);
       return;
     }
   }
+
+  /** Posts the first `n` pages of the batch; returns how many. */
+  private post(n: number): number {
+    const { rx, refs, batch, bufferBytes, dma } = this;
+    if (dma !== null) return this.postMapped(dma, n);
+    for (let k = 0; k < n; k++) {
+      const ref = asPageRef(batch[k]!);
+      refs[rx.producer & rx.mask] = ref;
+      rx.post((ref >>> 1) & IDX_MASK, HEADROOM_BYTES, bufferBytes, 0);
+    }
+    return n;
+  }
+
+  /** As {@link post}; pages that the device refuses go back. */
+  private postMapped(dma: DmaDevice, n: number): number {
+    const { rx, refs, pfns, batch, bufferBytes, host } = this;
+    for (let k = 0; k < n; k++) {
+      const ref = asPageRef(batch[k]!);
+      const pfn = dma.map(ref, 0, FROM_DEVICE);
+      if (pfn === 0) {
+        for (let rest = k; rest < n; rest++) host.pages.freePage(asPageRef(batch[rest]!));
+        return k;
+      }
+      const slot = rx.producer & rx.mask;
+      refs[slot] = ref;
+      pfns[slot] = pfn;
+      rx.post(pfn, HEADROOM_BYTES, bufferBytes, 0);
+    }
+    return n;
+  }
 }
 
-function failDma(name: string): never {
-  throw new NetmemError({
-    code: "ERR_NETMEM_DMA_UNSUPPORTED",
-    errno: "EOPNOTSUPP",
-    reason: `this driver hands out page indices and cannot map pages for ${name}`,
-    remedy: "Use the page_pool driver behind a device that translates.",
-    param: "hw.dma",
-    value: name,
-  });
+/** Ends a buffer's mapping; the `len` bytes that the device wrote are the CPU's from here on. */
+function takeFromDevice(dma: DmaDevice, pfn: number, len: number): void {
+  if (dma.needsSync) dma.syncForCpu(pfn, HEADROOM_BYTES, len, FROM_DEVICE);
+  dma.unmap(pfn, 0, FROM_DEVICE);
 }

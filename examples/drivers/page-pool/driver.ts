@@ -2,9 +2,10 @@
  * data path
  *
  * Receive buffers from a page pool, one page each: dropped packets go straight back into the pool's cache, everything
- * else comes home from wherever it ends. Packets beyond one page go on in fragments.
+ * else comes home from wherever it ends. Packets beyond one page go on in fragments. Behind a device that translates,
+ * pages stay mapped for as long as the pool has them.
  */
-import { asPageRef, type Host, IDX_MASK as IDX_MASK_, MemType } from "@netmem/core";
+import { asPageRef, DmaDir, type Host, IDX_MASK as IDX_MASK_, MemType } from "@netmem/core";
 import { QueueCounter, type QueueDriver, type QueueDriverStats, type RxQueue } from "@netmem/netdev";
 import { createPagePool, createPagePoolStats, type PagePool, PagePoolFlag } from "@netmem/page-pool";
 import {
@@ -43,6 +44,8 @@ export class PagePoolDriver implements QueueDriver {
   /** Buffer that a slot's descriptor points at. */
   declare private readonly refs: Int32Array;
   declare private readonly batch: Int32Array;
+  /** The device and the CPU see different bytes until synced. */
+  declare private readonly needsSync: boolean;
   private pool: PagePool | null = null;
 
   constructor(host: Host, queue: RxQueue, hw: NicQueue) {
@@ -55,6 +58,7 @@ export class PagePoolDriver implements QueueDriver {
     this.xdp = new XdpBuff(host, queue.info, host.pageSizeBytes);
     this.bufferBytes = host.pageSizeBytes - HEADROOM_BYTES - SHARED_INFO_BYTES;
     this.refs = new Int32Array(hw.rx.size);
+    this.needsSync = hw.dma !== null && hw.dma.needsSync;
     this.batch = new Int32Array(Math.min(MAX_REFILL, hw.rx.size >> 2));
   }
 
@@ -62,7 +66,10 @@ export class PagePoolDriver implements QueueDriver {
     const { host, queue } = this;
     const pool = createPagePool(host, {
       name: `${this.composition} of queue ${queue.queueIdx}`,
-      flags: this.hw.dma === null ? 0 : PagePoolFlag.DmaMap,
+      flags: this.poolFlags(),
+      dmaDir: DmaDir.FromDevice,
+      offsetBytes: HEADROOM_BYTES,
+      maxLenBytes: this.bufferBytes,
       poolSize: this.rx.size,
       napi: queue.napi,
       rxq: queue,
@@ -118,7 +125,7 @@ export class PagePoolDriver implements QueueDriver {
   }
 
   private receive(pool: PagePool, budget: number): number {
-    const { rx, i32, refs, xdp, host } = this;
+    const { rx, i32, refs, xdp, host, needsSync } = this;
     const { burst } = this.queue;
     const { mask, descsAt } = rx;
     const end = rx.completed;
@@ -132,6 +139,7 @@ export class PagePoolDriver implements QueueDriver {
       const len = i32[d + LENGTH]!;
       const flags = i32[d + FLAGS]!;
       index = (index + 1) | 0;
+      if (needsSync) pool.dmaSyncForCpu(ref, 0, len);
       if (isFirst) {
         xdp.prepare(ref, ((ref >>> 1) & IDX_MASK) << host.pageShift, HEADROOM_BYTES, len);
         xdp.hash = i32[d + HASH]!;
@@ -148,6 +156,11 @@ export class PagePoolDriver implements QueueDriver {
     }
     rx.cleaned = index;
     return work;
+  }
+
+  private poolFlags(): number {
+    if (this.hw.dma === null) return 0;
+    return this.needsSync ? PagePoolFlag.DmaMap | PagePoolFlag.DmaSyncDev : PagePoolFlag.DmaMap;
   }
 
   private recycle(pool: PagePool): void {

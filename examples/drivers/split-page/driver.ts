@@ -4,14 +4,15 @@
  * Two receive buffers per page, counted by the page refcount: the trick of drivers from before the page pool. The driver
  * keeps one reference on a page for as long as it uses it; each packet that gets a half takes another. When a half comes
  * in and nobody holds the other one, that other half is posted next; otherwise the driver lets go of the page, and
- * whoever still holds it frees it.
+ * whoever still holds it frees it. Behind a device that translates, a page is mapped while the driver keeps it.
  */
 import {
   asPageRef,
+  type DmaDevice,
+  DmaDir,
   type Host,
   IDX_MASK as IDX_MASK_,
   MemType,
-  NetmemError,
   type PageRef,
   returnNetmem,
   returnNetmemRxNapi,
@@ -35,6 +36,7 @@ const FLAGS = DESC_FLAGS;
 const HASH = DESC_HASH;
 const EOP = DescFlag.Eop;
 const ERROR = DescFlag.Error;
+const FROM_DEVICE = DmaDir.FromDevice;
 
 /** Room in front of every packet, for headers that a program pushes and for the frame record. */
 const HEADROOM_BYTES = 256;
@@ -53,11 +55,15 @@ export class SplitPageDriver implements QueueDriver {
   declare private readonly tx: FrameTx;
   declare private readonly xdp: XdpBuff;
   declare private readonly halfBytes: number;
-  /** Page of a slot's descriptor, and where in it the half starts. */
+  declare private readonly dma: DmaDevice | null;
+  declare private readonly needsSync: boolean;
+  /** Page of a slot's descriptor, its page frame number, and where in it the half starts. */
   declare private readonly refs: Int32Array;
+  declare private readonly pfns: Int32Array;
   declare private readonly halves: Int32Array;
-  /** Pages with a free half, and where it starts. */
+  /** Pages with a free half, their page frame numbers, and where the half starts. */
   declare private readonly reuseRefs: Int32Array;
+  declare private readonly reusePfns: Int32Array;
   declare private readonly reuseHalves: Int32Array;
   private reuseCount = 0;
   declare private readonly refillCount: number;
@@ -65,9 +71,7 @@ export class SplitPageDriver implements QueueDriver {
   private allocated = 0;
   private released = 0;
 
-  /** @throws `ERR_NETMEM_DMA_UNSUPPORTED` (EOPNOTSUPP) for a device that needs mappings. */
   constructor(host: Host, pages: PageShared, queue: RxQueue, hw: NicQueue) {
-    if (hw.dma !== null) failDma(hw.dma.name);
     const size = hw.rx.size;
     this.host = host;
     this.i32 = host.i32;
@@ -79,9 +83,13 @@ export class SplitPageDriver implements QueueDriver {
     this.halfBytes = host.pageSizeBytes >> 1;
     this.xdp = new XdpBuff(host, queue.info, this.halfBytes);
     this.bufferBytes = this.halfBytes - HEADROOM_BYTES - SHARED_INFO_BYTES;
+    this.dma = hw.dma;
+    this.needsSync = hw.dma !== null && hw.dma.needsSync;
     this.refs = new Int32Array(size);
+    this.pfns = new Int32Array(size);
     this.halves = new Int32Array(size);
     this.reuseRefs = new Int32Array(size);
+    this.reusePfns = new Int32Array(size);
     this.reuseHalves = new Int32Array(size);
     this.refillCount = Math.min(MAX_REFILL, size >> 2);
   }
@@ -94,12 +102,15 @@ export class SplitPageDriver implements QueueDriver {
   }
 
   stop(): void {
-    const { rx, host } = this;
+    const { rx } = this;
     this.tx.stop();
     for (let index = rx.cleaned; index !== rx.producer; index = (index + 1) | 0) {
-      returnNetmem(host, asPageRef(this.refs[index & rx.mask]!));
+      this.giveUp(this.refs[index & rx.mask]!, this.pfns[index & rx.mask]!);
     }
-    while (this.reuseCount > 0) returnNetmem(host, asPageRef(this.reuseRefs[--this.reuseCount]!));
+    while (this.reuseCount > 0) {
+      this.reuseCount--;
+      this.giveUp(this.reuseRefs[this.reuseCount]!, this.reusePfns[this.reuseCount]!);
+    }
     this.hw.disable();
   }
 
@@ -142,11 +153,12 @@ export class SplitPageDriver implements QueueDriver {
       const slot = index & mask;
       const ref = asPageRef(refs[slot]!);
       const half = halves[slot]!;
-      const d = descsAt + ((index & mask) << 2);
+      const d = descsAt + (slot << 2);
       const len = i32[d + LENGTH]!;
       const flags = i32[d + FLAGS]!;
       index = (index + 1) | 0;
       this.pages.share(ref);
+      if (this.needsSync) this.dma!.syncForCpu(this.pfns[slot]!, half + HEADROOM_BYTES, len, FROM_DEVICE);
       if (isFirst) {
         xdp.prepare(ref, (((ref >>> 1) & IDX_MASK) << host.pageShift) + half, HEADROOM_BYTES, len);
         xdp.hash = i32[d + HASH]!;
@@ -154,7 +166,7 @@ export class SplitPageDriver implements QueueDriver {
         returnNetmemRxNapi(host, ref);
         isBroken = true;
       }
-      this.keepOrRelease(ref, half);
+      this.keepOrRelease(ref, half, slot);
       isFirst = (flags & EOP) !== 0;
       if (!isFirst) continue;
       work++;
@@ -168,13 +180,15 @@ export class SplitPageDriver implements QueueDriver {
   }
 
   /** The other half is free when only the driver and the packet at hand hold the page. */
-  private keepOrRelease(ref: PageRef, half: number): void {
+  private keepOrRelease(ref: PageRef, half: number, slot: number): void {
     if (this.pages.holders(ref) > 2) {
       this.released++;
+      if (this.dma !== null) this.dma.unmap(this.pfns[slot]!, 0, FROM_DEVICE);
       returnNetmemRxNapi(this.host, ref);
       return;
     }
     this.reuseRefs[this.reuseCount] = ref;
+    if (this.dma !== null) this.reusePfns[this.reuseCount] = this.pfns[slot]!;
     this.reuseHalves[this.reuseCount] = half ^ this.halfBytes;
     this.reuseCount++;
   }
@@ -194,34 +208,44 @@ export class SplitPageDriver implements QueueDriver {
     if (this.reuseCount === 0) return false;
     this.reuseCount--;
     this.reused++;
-    this.post(asPageRef(this.reuseRefs[this.reuseCount]!), this.reuseHalves[this.reuseCount]!);
+    const ref = asPageRef(this.reuseRefs[this.reuseCount]!);
+    const half = this.reuseHalves[this.reuseCount]!;
+    this.post(ref, half, this.dma === null ? (ref >>> 1) & IDX_MASK : this.handOver(this.dma, half));
     return true;
+  }
+
+  /** Page frame number of the page that was taken from the reuse list, whose half goes to the device again. */
+  private handOver(dma: DmaDevice, half: number): number {
+    const pfn = this.reusePfns[this.reuseCount]!;
+    if (this.needsSync) dma.syncForDevice(pfn, half + HEADROOM_BYTES, this.bufferBytes, FROM_DEVICE);
+    return pfn;
   }
 
   private postFresh(): boolean {
     const ref = this.pages.alloc();
     if (ref === 0) return false;
+    const pfn = this.dma === null ? (ref >>> 1) & IDX_MASK : this.dma.map(ref, 0, FROM_DEVICE);
+    if (pfn === 0) {
+      returnNetmemRxNapi(this.host, ref);
+      return false;
+    }
     this.allocated++;
-    this.post(ref, 0);
+    this.post(ref, 0, pfn);
     return true;
   }
 
-  private post(ref: PageRef, half: number): void {
+  private post(ref: PageRef, half: number, pfn: number): void {
     const { rx } = this;
     const slot = rx.producer & rx.mask;
     this.refs[slot] = ref;
+    if (this.dma !== null) this.pfns[slot] = pfn;
     this.halves[slot] = half;
-    rx.post((ref >>> 1) & IDX_MASK, half + HEADROOM_BYTES, this.bufferBytes, 0);
+    rx.post(pfn, half + HEADROOM_BYTES, this.bufferBytes, 0);
   }
-}
 
-function failDma(name: string): never {
-  throw new NetmemError({
-    code: "ERR_NETMEM_DMA_UNSUPPORTED",
-    errno: "EOPNOTSUPP",
-    reason: `this driver hands out page indices and cannot map pages for ${name}`,
-    remedy: "Use the page_pool driver behind a device that translates.",
-    param: "hw.dma",
-    value: name,
-  });
+  /** Unmaps a page and drops the driver's reference. */
+  private giveUp(ref: number, pfn: number): void {
+    this.dma?.unmap(pfn, 0, FROM_DEVICE);
+    returnNetmem(this.host, asPageRef(ref));
+  }
 }

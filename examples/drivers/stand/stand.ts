@@ -1,4 +1,4 @@
-import type { Clock, Host } from "@netmem/core";
+import type { Clock, DmaDevice, Host } from "@netmem/core";
 import { DeviceRegistry, NapiScheduler, NetDevice, type QueueDriver, type RxQueue } from "@netmem/netdev";
 import type { DriverSubject } from "@netmem/netdev/conformance";
 import { type NicQueue, SimNic, type SimNicParams } from "@netmem/sim-nic";
@@ -20,16 +20,18 @@ export interface Stand {
   readonly driver: QueueDriver;
 }
 
-export interface StandParams extends Partial<SimNicParams> {
+export interface StandParams extends Partial<Omit<SimNicParams, "dma">> {
+  /** What stands between pages and the NIC. Default: nothing. */
+  readonly dma?: DmaDevice | ((host: Host) => DmaDevice);
   /** Default: the runtime's clock. */
   readonly clock?: Clock;
 }
 
 /** Builds a stand for a driver; the device is closed. */
 export function makeStand(makeDriver: MakeDriver, params: StandParams = {}): Stand {
-  const { clock, dma } = params;
+  const { clock, dma, ...nicParams } = params;
   const host = createHost({ arenaBytes: 32 * 2 ** 20, ...(clock && { clock }), ...(dma && { dma }) });
-  const nic = new SimNic(host, { queueCount: 1, ...params });
+  const nic = new SimNic(host, { queueCount: 1, ...nicParams });
   const skbs = new SkbSlab(host);
   const registry = new DeviceRegistry();
   const scheduler = new NapiScheduler(host);
@@ -38,10 +40,10 @@ export function makeStand(makeDriver: MakeDriver, params: StandParams = {}): Sta
   return { host, nic, skbs, registry, scheduler, device, driver: device.drivers[0]! };
 }
 
-/** The stand as the driver conformance suite wants it. */
-export function makeSubject(makeDriver: MakeDriver, bufferBytes: number, startIndex = 0): DriverSubject {
+/** The stand as the driver conformance suite wants it. `params` are those of the stand. */
+export function makeSubject(makeDriver: MakeDriver, bufferBytes: number, params: StandParams = {}): DriverSubject {
   const clock = new VirtualClock();
-  const stand = makeStand(makeDriver, { clock, rxDescCount: 256, txDescCount: 64, startIndex, maxFrameBytes: 16_384 });
+  const stand = makeStand(makeDriver, { clock, rxDescCount: 256, txDescCount: 64, maxFrameBytes: 16_384, ...params });
   const sent: Uint8Array[] = [];
   stand.nic.setWire((bytes, offsets, lengths, count) => {
     for (let n = 0; n < count; n++) sent.push(bytes.slice(offsets[n], offsets[n]! + lengths[n]!));

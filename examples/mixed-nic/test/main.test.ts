@@ -45,6 +45,10 @@ describe("a good capture", () => {
       expect(Object.keys(queue).slice(4, 7)).toEqual(["nsPerPacket", "alloc", "recycle"]);
       expect(queue.packets).toBeGreaterThan(500);
       expect(queue.alloc.fast + queue.alloc.slow).toBeGreaterThan(0);
+      const { hits = 0, misses = 0 } = queue.iotlb ?? {};
+      // Every packet takes a buffer at least, and a ring of 1024 pages is far beyond an IOTLB.
+      expect(hits + misses).toBeGreaterThanOrEqual(queue.packets);
+      expect(misses).toBeGreaterThan(0.9 * queue.packets);
     }
     expect(report.queues.reduce((sum, queue) => sum + queue.packets, 0)).toBe(report.total.packets);
     // 16 bytes of record header per packet, 24 of file header: the rest is packet bytes.
@@ -55,9 +59,16 @@ describe("a good capture", () => {
   test("without --json it prints a table, and no escape codes where nobody watches", () => {
     const { status, stdout, stderr } = run("--loop", "1");
     expect([status, stderr]).toEqual([0, ""]);
-    expect(stdout).toMatch(/^queue +composition +packets/);
+    expect(stdout).toMatch(/^queue +composition +packets.*IOTLB misses\/packet/);
     expect(stdout).toContain("3464 packets in the capture, 3464 received, 3464 verified, 0 wrong");
     expect(stdout.includes("\u001b")).toBe(false);
+  });
+
+  test.for(["none", "direct", "bounce"])("--dma %s: verified too, and no IOTLB to count", (kind) => {
+    const { status, stdout } = run("--json", "--loop", "1", "--dma", kind);
+    const report = JSON.parse(stdout) as Report;
+    expect([status, report.verified.packets]).toEqual([0, CAPTURE_PACKETS]);
+    expect(report.queues.map((queue) => [queue.inFlight, queue.iotlb])).toEqual([0, 0, 0].map(() => [0, null]));
   });
 
   test("--help says how to use it", () => {
@@ -110,6 +121,7 @@ describe("bad input: one line, exit code 2, no stack, and what was counted stays
     }
     expectBad(["--loop"], /--loop/);
     expectBad(["--nonsense"], /--nonsense/);
+    expectBad(["--dma=magic"], /^mixed-nic: --dma is 'magic', expected one of none, direct, iommu, bounce/);
     expectBad(["stray.pcap"], /stray\.pcap/);
   });
 

@@ -11,6 +11,8 @@ export interface Napi {
  */
 export class Context {
   cpu = 0;
+  /** The caller may use the page allocator's reserve (kernel: `PF_MEMALLOC`): it frees memory soon, or must not fail. */
+  memalloc = false;
   /** Bottom halves: a NAPI poll is running. */
   softirq = false;
   /** PREEMPT_RT rules: no return is promoted to a direct one. */
@@ -20,6 +22,8 @@ export class Context {
   napi: Napi | null = null;
   private inHardirq = false;
   private readonly hardirqListeners = new Set<() => void>();
+  private memNid = 0;
+  private readonly nidListeners = new Set<() => void>();
 
   /** Hard-interrupt context, where no buffer may be returned. Rare, so the data path is told instead of asking. */
   get hardirq(): boolean {
@@ -34,5 +38,20 @@ export class Context {
   onHardirq(listener: () => void): () => void {
     this.hardirqListeners.add(listener);
     return () => this.hardirqListeners.delete(listener);
+  }
+
+  /** Memory node of the running CPU (kernel: `numa_mem_id()`). Changes when the thread moves, so listeners are told. */
+  get nid(): number {
+    return this.memNid;
+  }
+  set nid(value: number) {
+    this.memNid = value;
+    for (const listener of this.nidListeners) listener();
+  }
+
+  /** Calls `listener` whenever {@link nid} is assigned, until the returned function is called. */
+  onNid(listener: () => void): () => void {
+    this.nidListeners.add(listener);
+    return () => this.nidListeners.delete(listener);
   }
 }

@@ -19,6 +19,10 @@ export interface DmaDevice {
   syncForDevice(pfn: number, offset: number, len: number, dir: DmaDir): void;
   /** Makes `[offset, offset + len)` of the mapping visible to the CPU. Bytes. */
   syncForCpu(pfn: number, offset: number, len: number, dir: DmaDir): void;
-  /** Replaces `n` page frame numbers by arena byte offsets of their pages; -1 for a fault. Once per burst. */
-  translateMany(pfns: Int32Array, n: number): void;
+  /**
+   * Replaces `n` page frame numbers by arena byte offsets of their pages; -1 for a fault. Once per burst. `access` is what
+   * the device is about to do, as a direction (`FromDevice`: write): a device that checks it faults where the mapping
+   * does not allow it. Default `None`: not asked.
+   */
+  translateMany(pfns: Int32Array, n: number, access?: DmaDir): void;
 }

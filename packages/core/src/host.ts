@@ -9,11 +9,13 @@ import * as layout from "./layout.ts";
 import { MemRegistry } from "./mem-registry.ts";
 import { MemTypeRegistry } from "./mem-type.ts";
 import { ProviderRegistry } from "./memory-provider.ts";
+import { NodeMap } from "./nodes.ts";
 import { IDX_MASK, type NetmemRef, type ReadableRef } from "./netmem-ref.ts";
 import { OWNER_ORDER0, OWNER_SHARED, Owners } from "./owners.ts";
 import type { PageAllocator } from "./page-allocator.ts";
 import { type ArenaMemory, createMemory } from "./platform.ts";
 import { PoolDirectory } from "./pool-directory.ts";
+import { Shrinkers } from "./shrinkers.ts";
 
 /**
  * How much is checked. `checked`: the meta compare, in-flight arithmetic, bounds on what comes from outside.
@@ -30,6 +32,8 @@ export interface HostParams {
   readonly maxNetmems?: number;
   /** Owner records (pools and the like). Default: a sixteenth of the pages, 64 to 1024. */
   readonly maxOwners?: number;
+  /** Memory nodes (NUMA), 1 to 8: equal parts of the pages, cut at multiples of 4 MiB. Default 1. */
+  readonly nodes?: number;
   readonly level?: CheckLevel;
   readonly clock: Clock;
   /** Makes the page allocator over the new host's arena, e.g. `createPageAllocator` of `@netmem/mm`. */
@@ -79,6 +83,8 @@ export class Host {
   declare readonly dmaAt: number;
   declare readonly infoAt: number;
   declare readonly context: Context;
+  /** Memory nodes. */
+  declare readonly nodeCount: number;
   /** The arena's bytes; index it with {@link offsetOf}. */
   declare readonly u8: Uint8Array;
   declare readonly memory: ArenaMemory;
@@ -92,6 +98,9 @@ export class Host {
   declare readonly mem: MemRegistry;
   declare readonly providers: ProviderRegistry;
   declare readonly pools: PoolDirectory;
+  declare readonly nodes: NodeMap;
+  /** Who gives pages back when memory runs short. */
+  declare readonly shrinkers: Shrinkers;
   declare readonly pages: PageAllocator;
   declare readonly heap: ArenaHeap;
   declare private readonly onWarning: ((warning: NetmemWarning) => void) | null;
@@ -115,6 +124,7 @@ export class Host {
     this.dmaAt = places.dmaAt;
     this.infoAt = places.infoAt;
     this.context = new Context();
+    this.nodeCount = places.nodes;
     this.u8 = new Uint8Array(memory.buffer);
     this.memory = memory;
     this.layout = places;
@@ -127,6 +137,8 @@ export class Host {
     this.mem = new MemRegistry(this.memTypes);
     this.providers = new ProviderRegistry();
     this.pools = new PoolDirectory();
+    this.nodes = new NodeMap(places);
+    this.shrinkers = new Shrinkers(this);
     this.pages = makePages === null ? new ForeignPages() : makePages(this);
     this.heap = new ArenaHeap(this.i32, this.pages, places.pageShift);
     this.dma = typeof params.dma === "function" ? params.dma(this) : (params.dma ?? null);
@@ -145,6 +157,12 @@ export class Host {
     const offset = this.areas.offsetOf(ref);
     if (offset < 0) failUnreadable(ref);
     return offset;
+  }
+
+  /** Memory node of a page, 0 to 7; -1 for a net_iov, which is always local. Does not check that the reference is live. */
+  nodeOf(ref: NetmemRef): number {
+    if ((ref & 1) !== 0) return -1;
+    return this.nodes.table[((ref >>> 1) & IDX_MASK) >>> this.nodes.shift]! | 0;
   }
 
   /** Whether byte accessors accept the reference. */
@@ -171,7 +189,8 @@ export class Host {
     return copy;
   }
 
-  private bufferBytes(ref: NetmemRef): number {
+  /** Bytes of the buffer that the reference heads: the page, the block of pages, or the net_iov. */
+  bufferBytes(ref: NetmemRef): number {
     const idx = (ref >>> 1) & IDX_MASK;
     const area = this.areas.of(idx);
     if (area !== null) return 2 ** area.pageShift;
@@ -235,6 +254,7 @@ function defaultGeometry(params: HostParams): layout.ArenaGeometry {
     pageShift,
     maxNetmems: params.maxNetmems ?? Math.min(pageCount + (pageCount >>> 2), IDX_MASK + 1),
     maxOwners: params.maxOwners ?? Math.min(Math.max(pageCount >>> 4, 64), 1024),
+    nodes: params.nodes ?? 1,
   };
 }
 
@@ -274,6 +294,7 @@ export function createHost(params: HostParams): Host {
   i32[layout.HDR_PAGE_COUNT] = layout.packHeader(places.pageCount);
   i32[layout.HDR_MAX_NETMEMS] = layout.packHeader(places.maxNetmems);
   i32[layout.HDR_MAX_OWNERS] = layout.packHeader(places.maxOwners);
+  i32[layout.HDR_NODES] = layout.packHeader(places.nodes);
   i32[layout.HDR_MAGIC] = layout.ARENA_MAGIC;
   return new Host(memory, geometry, params, params.pageAllocator);
 }
@@ -303,6 +324,7 @@ export function attachHost(shared: SharedHost, params: AttachParams): Host {
       pageShift: layout.unpackHeader(i32[layout.HDR_PAGE_SHIFT]!),
       maxNetmems: layout.unpackHeader(i32[layout.HDR_MAX_NETMEMS]!),
       maxOwners: layout.unpackHeader(i32[layout.HDR_MAX_OWNERS]!),
+      nodes: layout.unpackHeader(i32[layout.HDR_NODES]!),
     },
     params,
     null,

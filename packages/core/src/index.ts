@@ -18,6 +18,8 @@ export {
   INFO_AREA_MASK,
   INFO_AREA_SHIFT,
   INFO_BUDDY,
+  INFO_FRAG_MASK,
+  INFO_FRAG_SHIFT,
   INFO_NID_SHIFT,
   INFO_ORDER_MASK,
   INFO_PFMEMALLOC,
@@ -78,11 +80,14 @@ export { OWNER_NONE, OWNER_ORDER0, OWNER_SHARED, Owners } from "./owners.ts";
 export type { MemOwner } from "./owners.ts";
 export { MAX_ORDER } from "./page-allocator.ts";
 export type { PageAllocator } from "./page-allocator.ts";
+export { MAX_NODES, NO_NODE, NodeMap } from "./nodes.ts";
 export type { ArenaMemory } from "./platform.ts";
 export { createMemory } from "./platform.ts";
 export { PoolDirectory } from "./pool-directory.ts";
 export type { ListedPool, PagePoolRecord, PoolEventKind, PoolListener } from "./pool-directory.ts";
 export type { QueueAllocator } from "./queue-allocator.ts";
+export type { Shrinker } from "./shrinkers.ts";
+export { Shrinkers } from "./shrinkers.ts";
 export {
   checkLive,
   fetchAdd,

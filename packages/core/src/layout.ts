@@ -22,7 +22,7 @@ import { checkInt, failParam } from "./errors.ts";
 
 /** State bits "free", as in every header word: see {@link packHeader}. */
 export const ARENA_MAGIC = 0x6e650001;
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 export const HDR_MAGIC = 0;
 export const HDR_VERSION = 1;
@@ -31,6 +31,7 @@ export const HDR_PAGE_COUNT = 3;
 export const HDR_MAX_NETMEMS = 4;
 export const HDR_MAX_OWNERS = 5;
 export const HDR_NEXT_WORKER = 6;
+export const HDR_NODES = 7;
 export const HEADER_WORDS = 64;
 const HEADER_LOW_BITS = 9;
 const HEADER_LOW_MASK = 0x1ff;
@@ -50,6 +51,10 @@ export const INFO_PFMEMALLOC: number = 1 << 4;
 /** Head of a block on one of the page allocator's free lists. */
 export const INFO_BUDDY: number = 1 << 5;
 export const INFO_NID_SHIFT = 8;
+/** Of a page: mean size of the fragments that its block was cut into, in units of 8 bytes; 0 = not known. */
+export const INFO_FRAG_SHIFT = 16;
+export const INFO_FRAG_MASK = 0x7fff;
+/** Of a net_iov: its area. */
 export const INFO_AREA_SHIFT = 16;
 export const INFO_AREA_MASK = 0xff;
 
@@ -88,6 +93,8 @@ export interface ArenaGeometry {
   readonly pageShift: number;
   readonly maxNetmems: number;
   readonly maxOwners: number;
+  /** Memory nodes, 1 to 8. */
+  readonly nodes: number;
 }
 
 /** Word offsets of everything that has a fixed place. */
@@ -112,6 +119,7 @@ function checkGeometry(g: ArenaGeometry): void {
   const pageCount = g.arenaBytes >>> g.pageShift;
   checkInt("maxNetmems", g.maxNetmems, pageCount, 2 ** 20);
   checkInt("maxOwners", g.maxOwners, 8, 65535);
+  checkInt("nodes", g.nodes, 1, 8);
 }
 
 /** Places every column and table; throws `ERR_NETMEM_INVALID_PARAM` when the parameters cannot work. */
@@ -137,6 +145,7 @@ export function layoutArena(g: ArenaGeometry): ArenaLayout {
     ...g,
     maxNetmems: g.maxNetmems | 0,
     maxOwners: g.maxOwners | 0,
+    nodes: g.nodes | 0,
     pageCount,
     ppRefAt: column(1),
     pageRefAt: column(2),

@@ -15,7 +15,10 @@ export interface PoolHandle {
   readonly nid: number;
   readonly dmaDir: DmaDir;
   readonly dmaMap: boolean;
-  readonly dmaSync: boolean;
+  /** Recycled buffers are synced for the device. A provider that does not want that clears it in `init`. */
+  dmaSync: boolean;
+  /** The pool's `dmaSyncForCpu` has an effect. A provider of memory that no CPU reads clears it in `init`. */
+  dmaSyncCpu: boolean;
   readonly rxq: RxQueueInfo | null;
 }
 

@@ -11,10 +11,17 @@ export const MAX_ORDER = 10;
  */
 export interface PageAllocator {
   readonly name: string;
-  /** One block of 2^order pages (order 0 to {@link MAX_ORDER}), or 0 when exhausted. */
-  allocPages(order: number): PageRef | 0;
-  /** Order-0 pages into `out[0..n)`; returns n, which is short only when memory is. */
-  allocBulk(out: Int32Array, max: number): number;
+  /**
+   * One block of 2^order pages (order 0 to {@link MAX_ORDER}), or 0 when exhausted. `nid` is the memory node wanted, -1
+   * or absent the context's; other nodes follow in order of distance unless `strict`. Below its min watermark an
+   * allocator refuses unless `context.memalloc` is set, and marks what it grants then as pfmemalloc.
+   */
+  allocPages(order: number, nid?: number, strict?: boolean): PageRef | 0;
+  /**
+   * Order-0 pages into `out[0..n)`; returns n, which is short only when memory is. Nodes as in {@link allocPages}. Never
+   * uses the reserve: in a memalloc context, ask for single pages when it returns 0.
+   */
+  allocBulk(out: Int32Array, max: number, nid?: number, strict?: boolean): number;
   /**
    * Takes back a plain page or block of which the caller is the only holder.
    * @throws a misuse error (see `failReturn`) when the reference is not a live plain page.
@@ -22,8 +29,8 @@ export interface PageAllocator {
   freePage(ref: PageRef): void;
   /** Order-0 pages of `refs[0..count)`, all plain and exclusively held. */
   freeBulk(refs: Int32Array, count: number): void;
-  /** Pages not handed out, per-thread lists included. */
-  freePageCount(): number;
+  /** Pages not handed out, per-thread lists included: of one node, or of all. */
+  freePageCount(nid?: number): number;
   /** Pages that the allocator manages. */
   readonly totalPageCount: number;
 }

@@ -69,8 +69,8 @@ export class BalancedDevice implements DmaDevice {
     this.upstream.syncForCpu(pfn, offset, len, dir);
   }
 
-  translateMany(pfns: Int32Array, n: number): void {
-    this.upstream.translateMany(pfns, n);
+  translateMany(pfns: Int32Array, n: number, access?: DmaDir): void {
+    this.upstream.translateMany(pfns, n, access);
   }
 
   /** Everything that is mapped, oldest first for each address. */

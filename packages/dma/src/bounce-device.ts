@@ -18,6 +18,7 @@ import { Mappings } from "./mappings.ts";
 
 const MAX_ORDER = MAX_ORDER_;
 const TO_DEVICE = DmaDir.ToDevice;
+const NONE = DmaDir.None;
 const DEFAULT_POISON = 0xdb;
 
 export interface BounceParams {
@@ -41,7 +42,7 @@ export interface BounceStats {
   readonly bytesToDevice: number;
   /** Bytes copied back, by unmaps as well. */
   readonly bytesToCpu: number;
-  /** Accesses to what is not mapped. */
+  /** Accesses to what is not mapped, or not in that direction. */
   readonly faults: number;
   /** Mappings refused: no pages left, or over `maxPages`. */
   readonly refused: number;
@@ -148,11 +149,11 @@ export class BounceDevice implements DmaDevice {
   }
 
   /** Gives offsets of bounce buffers: the bytes that the device sees. */
-  translateMany(pfns: Int32Array, n: number): void {
+  translateMany(pfns: Int32Array, n: number, access: DmaDir = NONE): void {
     const { mappings, pageShift } = this;
     for (let k = 0; k < n; k++) {
       const pfn = pfns[k]!;
-      if (mappings.isMapped(pfn)) {
+      if (mappings.allows(pfn, access)) {
         pfns[k] = pfn << pageShift;
       } else {
         pfns[k] = -1;

@@ -6,5 +6,7 @@ export { createDirectDevice } from "./direct-device.ts";
 export type { DirectDevice } from "./direct-device.ts";
 export { createIommuDevice } from "./iommu-device.ts";
 export type { IommuDevice, IommuParams, IommuStats } from "./iommu-device.ts";
+export { withIotlbMeter } from "./iotlb-meter.ts";
+export type { IotlbMeter } from "./iotlb-meter.ts";
 export { withMapFaults } from "./map-faults.ts";
 export type { MapFaultsDevice } from "./map-faults.ts";

@@ -3,13 +3,16 @@ import { ArenaWords } from "./arena-words.ts";
 import { bufferOffset } from "./buffer-offset.ts";
 import { IovaSpace } from "./iova-space.ts";
 import { Mappings } from "./mappings.ts";
-import { TranslationUnit } from "./translation-unit.ts";
+import { PageBit, TranslationUnit } from "./translation-unit.ts";
 
 const HUGE_SHIFT = 21;
 const HUGE_BYTES = 2 ** HUGE_SHIFT;
 const DEFAULT_IOTLB_ENTRIES = 64;
 const MAX_IOTLB_ENTRIES = 65536;
 const MAX_IO_PAGES = 2 ** 20;
+
+/** What a mapping must allow for an access, by direction. */
+const NEEDS = [PageBit.Read | PageBit.Write, PageBit.Read, PageBit.Write, 0] as const;
 
 export interface IommuParams {
   /** Entries of the IOTLB, 1 to 65536, for both page sizes together. Default 64. */
@@ -31,7 +34,7 @@ export interface IommuStats {
   readonly evictions: number;
   /** IOTLB entries that an unmap dropped. */
   readonly invalidations: number;
-  /** Accesses to what is not mapped, or (by `checkWrite`, `checkRead`) not in that direction. */
+  /** Accesses to what is not mapped, or not in that direction. */
   readonly faults: number;
   /** Maps refused because the address space had no room. */
   readonly refused: number;
@@ -97,9 +100,19 @@ export class IommuDevice implements DmaDevice {
   /** Nothing to do: device and CPU see the same bytes. */
   syncForCpu(_pfn: number, _offset: number, _len: number, _dir: DmaDir): void {}
 
-  /** See {@link DmaDevice.translateMany}. Any mapping translates, whatever its direction: see {@link checkWrite}. */
-  translateMany(pfns: Int32Array, n: number): void {
-    this.unit.translateMany(pfns, n);
+  /** See {@link DmaDevice.translateMany}. Without `access` any mapping translates, whatever its direction. */
+  translateMany(pfns: Int32Array, n: number, access: DmaDir = DmaDir.None): void {
+    this.unit.translateMany(pfns, n, NEEDS[access]);
+  }
+
+  /** Addresses found in the IOTLB so far; as in {@link stats}, for who asks once per burst. */
+  get hits(): number {
+    return this.unit.hits;
+  }
+
+  /** Addresses looked up in the page table so far. */
+  get misses(): number {
+    return this.unit.misses;
   }
 
   /** Whether the device may write to the page. A "no" is counted as a fault; the IOTLB is not asked. */

@@ -7,7 +7,7 @@ import { describeMapping, failMismatch, failNotMapped, failSyncDir, failSyncRang
  *  +----+-----+-----+
  *  | 1  | dir |order|   first page of a mapping
  *  +----+-----+-----+
- *  |        1       |   another page of it
+ *  | 0  | dir | 1   |   another page of it
  *  +----------------+
  *  |        0       |   not mapped
  */
@@ -17,6 +17,7 @@ const DIR_MASK = 3;
 const ORDER_MASK = 0x1f;
 const TAIL = 1;
 const BIDIRECTIONAL = 0;
+const NONE = 3;
 
 /** Which page frame numbers of a device are mapped, and how. Control path: maps, unmaps and syncs go through it. */
 export class Mappings {
@@ -35,14 +36,18 @@ export class Mappings {
     this.pageShift = pageShift;
   }
 
-  isMapped(pfn: number): boolean {
-    return (this.bytes[pfn] ?? 0) !== 0;
+  /** Whether the page is mapped, and for what the device is about to do: a direction, `None` for not asked. */
+  allows(pfn: number, access: number): boolean {
+    const byte = this.bytes[pfn] ?? 0;
+    if (byte === 0 || access === NONE) return byte !== 0;
+    const mapped = (byte >>> DIR_SHIFT) & DIR_MASK;
+    return mapped === access || mapped === BIDIRECTIONAL;
   }
 
   /** Records a mapping of pages that are free. */
   add(pfn: number, order: number, dir: number): void {
     const size = 2 ** order;
-    this.bytes.fill(TAIL, pfn, pfn + size);
+    this.bytes.fill((dir << DIR_SHIFT) | TAIL, pfn, pfn + size);
     this.bytes[pfn] = HEAD | (dir << DIR_SHIFT) | order;
     this.count++;
     this.mappedPageCount += size;

@@ -25,13 +25,16 @@ import type { ArenaWords } from "./arena-words.ts";
 /* Bits of a table word. Address and bits are told apart by a constant: pages are 4 KiB at least. */
 const PRESENT = 1;
 const HUGE = 2;
-const READ = 4;
-const WRITE = 8;
 const ADDRESS = -16;
 
 const SLOT_WORDS = 4;
 const NEXT = 1;
 const PREV = 2;
+
+/** Bits of a table word that a device may need. */
+export const PageBit = { Read: 4, Write: 8 } as const;
+const READ = PageBit.Read;
+const WRITE = PageBit.Write;
 
 /** How a range of pages is mapped. */
 export interface PageAccess {
@@ -89,9 +92,13 @@ export class TranslationUnit {
     this.linkSlots();
   }
 
-  /** See `DmaDevice.translateMany`. Unrolled into one function: as calls, lookup and replacement cost half as much again. */
-  translateMany(pfns: Int32Array, n: number): void {
+  /**
+   * See `DmaDevice.translateMany`. `need`: bits of {@link PageBit} that the mapping must have, else it faults. Unrolled
+   * into one function: as calls, lookup and replacement cost half as much again.
+   */
+  translateMany(pfns: Int32Array, n: number, need: number): void {
     const { i32, tableAt, ioPages, slotOfAt } = this;
+    const want = PRESENT | need;
     let head = this.head;
     let tail = i32[head + PREV]!;
     let misses = 0;
@@ -99,8 +106,9 @@ export class TranslationUnit {
     for (let k = 0; k < n; k++) {
       let page = pfns[k]!;
       const entry = page >>> 0 < ioPages ? i32[tableAt + page]! : 0;
-      if ((entry & (PRESENT | HUGE)) !== PRESENT) {
-        if (entry === 0) {
+      // Alone among the bits, HUGE may be set: a page that lacks nothing else passes both tests.
+      if ((entry & (want | HUGE)) !== want) {
+        if ((entry & want) !== want) {
           pfns[k] = -1;
           faults++;
           continue;

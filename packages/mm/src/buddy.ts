@@ -1,11 +1,12 @@
 /*
  * data path
  *
- * Buddy allocator over the arena's pages: free blocks of 2^order pages, aligned to their size, in one doubly linked
- * list per order. Links are page indices in the descriptor columns; list heads and counts are arena words, so that
- * other threads can join behind a lock.
+ * Buddy allocator over the pages of one memory node: free blocks of 2^order pages, aligned to their size, in one doubly
+ * linked list per order. Links are page indices in the descriptor columns; list heads and counts are arena words, so
+ * that other threads can join behind a lock.
  *
- *  at + 0   lock word (reserved)
+ *  at       allocator words + 64 * node
+ *     + 0   lock word (reserved)
  *     + 1   free pages on the lists
  *     + 16  list heads, one per order
  *     + 32  block counts, one per order
@@ -14,13 +15,14 @@ import { type Host, INFO_BUDDY, INFO_ORDER_MASK, MAX_ORDER as MAX_ORDER_ } from 
 
 const MAX_ORDER = MAX_ORDER_;
 
+const NODE_WORDS = 64;
 const FREE_PAGES = 1;
 const HEADS = 16;
 const COUNTS = 32;
 const BUDDY = INFO_BUDDY;
 const ORDER_MASK = INFO_ORDER_MASK;
 
-/** The lists. Knows blocks, not references: callers set the meta words. */
+/** The lists of one node. Knows blocks, not references: callers set the meta words. */
 export class Buddy {
   declare private readonly i32: Int32Array;
   declare private readonly at: number;
@@ -30,15 +32,15 @@ export class Buddy {
   declare private readonly firstIdx: number;
   declare private readonly endIdx: number;
 
-  constructor(host: Host) {
-    const { layout } = host;
+  constructor(host: Host, nid = 0) {
+    const { layout, nodes } = host;
     this.i32 = host.i32;
-    this.at = layout.allocatorAt;
+    this.at = layout.allocatorAt + nid * NODE_WORDS;
     this.linkAt = layout.linkAt;
     this.prevAt = layout.dmaAt;
     this.infoAt = layout.infoAt;
-    this.firstIdx = layout.firstPageIdx;
-    this.endIdx = layout.pageCount;
+    this.firstIdx = nodes.firstIdxOf(nid);
+    this.endIdx = nodes.firstIdxOf(nid + 1);
     this.fill();
   }
 
@@ -77,7 +79,7 @@ export class Buddy {
     let order = startOrder;
     while (order < MAX_ORDER) {
       const buddy = idx ^ (1 << order);
-      if (buddy + (1 << order) > this.endIdx) break;
+      if (buddy < this.firstIdx || buddy + (1 << order) > this.endIdx) break;
       if ((i32[this.infoAt + buddy]! & (BUDDY | ORDER_MASK)) !== (BUDDY | order)) break;
       this.unlink(buddy, order);
       idx &= ~(1 << order);
@@ -111,7 +113,7 @@ export class Buddy {
     i32[this.at + COUNTS + order] = i32[this.at + COUNTS + order]! - 1;
   }
 
-  /** Puts the whole window on the lists as the largest aligned blocks, highest addresses first so that low ones go out first. */
+  /** Puts the node's pages on the lists as the largest aligned blocks, highest addresses first so that low ones go out first. */
   private fill(): void {
     let end = this.endIdx;
     while (end > this.firstIdx) {

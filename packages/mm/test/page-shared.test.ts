@@ -1,5 +1,6 @@
 import {
   idxOf,
+  isPfmemalloc,
   MemType,
   metaOwner,
   OWNER_SHARED,
@@ -11,7 +12,7 @@ import {
   returnNetmemBulk,
 } from "@netmem/core";
 import { expect, test } from "vitest";
-import { createPageShared, type PageShared } from "../src/index.ts";
+import { createPageAllocatorWith, createPageShared, type PageShared, truesizeOf } from "../src/index.ts";
 import { audit, createTestHost, expectRefused, snapshot, type TestHost } from "./test-host.ts";
 
 interface Subject extends TestHost {
@@ -123,4 +124,70 @@ test("a host has one page_shared", () => {
   const before = snapshot(host);
   expect(() => createPageShared(host)).toThrow(expect.objectContaining({ code: "ERR_NETMEM_OWNER_TAKEN" }));
   expect(snapshot(host).some((word, at) => word !== before[at])).toBe(false);
+});
+
+test("halves take turns as long as the stack lets go in time", () => {
+  const subject = createSubject();
+  const { host, shared } = subject;
+  let slot: PageRef | 0 = 0;
+  let offset = 0;
+  for (let packet = 0; packet < 100; packet++) {
+    const next: PageRef | 0 = shared.nextHalf(slot, offset);
+    if (next === 0) throw new Error("out of pages");
+    if (slot !== 0) expect([next, shared.lastOffset]).toEqual([slot, offset ^ 2048]);
+    slot = next;
+    offset = shared.lastOffset;
+    shared.share(slot);
+    if (packet > 0) returnNetmem(host, slot);
+  }
+  expect(shared.stats()).toEqual({ reused: 99, fresh: 1 });
+  expect(truesizeOf(host, slot as PageRef)).toBe(4096);
+});
+
+test("a page whose other half is still out is left behind for a fresh one", () => {
+  const subject = createSubject();
+  const { host, shared } = subject;
+  const first = shared.nextHalf(0, 0) as PageRef;
+  shared.share(first);
+  expect(shared.nextHalf(first, shared.lastOffset)).toBe(first);
+  shared.share(first);
+  const second = shared.nextHalf(first, shared.lastOffset) as PageRef;
+  expect(idxOf(second)).not.toBe(idxOf(first));
+  expect([shared.lastOffset, shared.holders(first)]).toEqual([0, 2]);
+  expect(shared.stats()).toEqual({ reused: 1, fresh: 2 });
+  returnNetmem(host, first);
+  returnNetmem(host, first);
+  audit(subject, new Map([[idxOf(second), 0]]));
+});
+
+test("with no page left the slot is empty, and the page behind is the stack's alone", () => {
+  const subject = createSubject();
+  const { host, pages, shared } = subject;
+  const first = shared.nextHalf(0, 0) as PageRef;
+  shared.share(first);
+  shared.share(first);
+  pages.allocBulk(new Int32Array(pages.totalPageCount), pages.totalPageCount - 1);
+  expect(shared.nextHalf(first, 0)).toBe(0);
+  returnNetmem(host, first);
+  returnNetmem(host, first);
+  expect(pages.freePageCount()).toBe(1);
+});
+
+test("reserve pages and pages of another node are not used again", () => {
+  const reserve = createTestHost({ pageAllocator: createPageAllocatorWith({ minPages: 10 }) });
+  const all = new Int32Array(reserve.pages.totalPageCount);
+  reserve.pages.allocBulk(all, all.length);
+  reserve.host.context.memalloc = true;
+  const shared = createPageShared(reserve.host);
+  const marked = shared.nextHalf(0, 0) as PageRef;
+  expect(isPfmemalloc(reserve.host, marked)).toBe(true);
+  expect(idxOf(shared.nextHalf(marked, 0) as PageRef)).toBe(idxOf(marked));
+  expect(shared.stats()).toEqual({ reused: 0, fresh: 2 });
+
+  const numa = createTestHost({ arenaBytes: 8 * 2 ** 20, nodes: 2 });
+  const halves = createPageShared(numa.host);
+  const far = halves.nextHalf(0, 0) as PageRef;
+  numa.host.context.nid = 1;
+  expect(numa.host.nodeOf(halves.nextHalf(far, 0) as PageRef)).toBe(1);
+  expect(numa.pages.freePageCount()).toBe(numa.pages.totalPageCount - 1);
 });

@@ -6,6 +6,7 @@ import {
   idxOf,
   INFO_BUDDY,
   INFO_ORDER_MASK,
+  makeRef,
   MAX_ORDER,
   META_GEN_MASK,
   metaOwner,
@@ -36,9 +37,11 @@ export function createTestHost(params: Partial<HostParams> = {}): TestHost {
   return { host, pages: host.pages as PageOrder0 };
 }
 
-/** Free blocks by order. */
+/** Free blocks by order, of all nodes. */
 export function blockCounts(pages: PageOrder0): number[] {
-  return Array.from({ length: MAX_ORDER + 1 }, (_, order) => pages.buddy.blockCount(order));
+  return Array.from({ length: MAX_ORDER + 1 }, (_, order) =>
+    pages.buddies.reduce((count, buddy) => count + buddy.blockCount(order), 0),
+  );
 }
 
 /** Every word that a call could have changed: table, owners, lists. */
@@ -66,17 +69,17 @@ function check(ok: boolean, what: string): void {
 
 /** Checks one free block and returns its order. */
 function auditBlock(host: Host, idx: number): number {
-  const { i32, layout } = host;
+  const { i32, layout, nodes } = host;
+  const nid = nodeOfIdx(host, idx);
+  const [firstIdx, endIdx] = [nodes.firstIdxOf(nid), nodes.firstIdxOf(nid + 1)];
   const info = i32[host.infoAt + idx]!;
   const order = info & INFO_ORDER_MASK;
   const size = 2 ** order;
   check(info === (INFO_BUDDY | order), `block ${idx} has stray info bits`);
   check(idx % size === 0, `block ${idx} of order ${order} is not aligned`);
-  check(
-    idx >= layout.firstPageIdx && idx + size <= layout.pageCount,
-    `block ${idx} of order ${order} leaves the window`,
-  );
-  const buddy = (idx ^ size) + size > layout.pageCount ? 0 : i32[host.infoAt + (idx ^ size)];
+  check(idx >= firstIdx && idx + size <= endIdx, `block ${idx} of order ${order} leaves its node`);
+  const other = idx ^ size;
+  const buddy = other < firstIdx || other + size > endIdx ? 0 : i32[host.infoAt + other];
   check(
     order === MAX_ORDER || buddy !== (INFO_BUDDY | order),
     `block ${idx} of order ${order} did not merge with its buddy`,
@@ -84,6 +87,7 @@ function auditBlock(host: Host, idx: number): number {
   const next = i32[layout.linkAt + idx]!;
   check(next === 0 || i32[layout.dmaAt + next] === idx, `block ${idx}: the next one's back link is wrong`);
   check(next === 0 || i32[host.infoAt + next] === info, `block ${idx} shares a list with another order`);
+  check(next === 0 || nodeOfIdx(host, next) === nid, `block ${idx} shares a list with another node`);
   for (let page = idx; page < idx + size; page++) {
     const meta = i32[page]!;
     check(
@@ -94,18 +98,23 @@ function auditBlock(host: Host, idx: number): number {
   return order;
 }
 
-/** Walks one buddy list from the block without a back link; returns how many it reaches. */
+function nodeOfIdx(host: Host, idx: number): number {
+  return host.nodeOf(makeRef(idx, 0, 0));
+}
+
+/** Walks the nodes' buddy lists from the blocks without a back link; returns how many they reach. */
 function listLength(host: Host, heads: readonly number[]): number {
-  check(heads.length <= 1, `a list has ${heads.length} first blocks`);
+  const nodes = heads.map((idx) => nodeOfIdx(host, idx));
+  check(new Set(nodes).size === heads.length, `lists of nodes ${nodes.join()} have several first blocks`);
   let length = 0;
-  for (let idx = heads[0] ?? 0; idx !== 0; idx = host.i32[host.linkAt + idx]!) length++;
+  for (const head of heads) for (let idx = head; idx !== 0; idx = host.i32[host.linkAt + idx]!) length++;
   return length;
 }
 
 /** The indices on the thread's list; each must be armed, single and nobody else's. */
-function auditList(host: Host): number[] {
+function auditList({ host, pages }: TestHost): number[] {
   const at = host.owners.recordAt(OWNER_ORDER0);
-  return Array.from(host.i32.subarray(at + OWN_STACK, at + OWN_STACK + host.i32[at]!), (word) => {
+  return Array.from(host.i32.subarray(at + OWN_STACK, at + OWN_STACK + pages.listedCount()), (word) => {
     const ref = word as NetmemRef;
     const idx = idxOf(ref);
     const meta = host.i32[idx]!;
@@ -116,6 +125,8 @@ function auditList(host: Host): number[] {
     );
     check((meta & META_GEN_MASK) === genOf(ref), `listed page ${idx} is not armed`);
     check(host.i32[host.infoAt + idx] === 0, `listed page ${idx} has info bits`);
+    const nid = Math.min(Math.max(host.context.nid, 0), host.nodeCount - 1);
+    check(nodeOfIdx(host, idx) === nid, `listed page ${idx} is not of node ${nid}`);
     return idx;
   });
 }
@@ -124,9 +135,10 @@ function auditList(host: Host): number[] {
  * Proves that every page of the window is in exactly one place: a free block, the thread's list, or `out` (head index to
  * order). Also that lists are linked well, counters add up and free neighbours have merged.
  */
-export function audit({ host, pages }: TestHost, out: ReadonlyMap<number, number>): void {
+export function audit(subject: TestHost, out: ReadonlyMap<number, number>): void {
+  const { host, pages } = subject;
   const { firstPageIdx, pageCount } = host.layout;
-  const listed = auditList(host);
+  const listed = auditList(subject);
   const owners = new Map<number, number>(out);
   for (const idx of listed) {
     check(!owners.has(idx), `page ${idx} is listed twice, or out as well`);
@@ -160,5 +172,7 @@ export function audit({ host, pages }: TestHost, out: ReadonlyMap<number, number
     `free pages: ${pages.freePageCount()} counted, ${free + listed.length} found`,
   );
   const outPages = [...out.values()].reduce((sum, order) => sum + 2 ** order, 0);
+  const byNode = Array.from({ length: host.nodeCount }, (_, nid) => pages.freePageCount(nid));
+  check(byNode.reduce((a, b) => a + b) === pages.freePageCount(), `nodes with ${byNode.join()} free pages`);
   check(free + listed.length + outPages === pages.totalPageCount, "free and out do not make the total");
 }

@@ -1,5 +1,6 @@
 export { DevMap } from "./dev-map.ts";
 export { DeviceRegistry } from "./device-registry.ts";
+export type { FlowRule, FlowRuleInfo, FlowSteering } from "./flow-rule.ts";
 export { Napi, NAPI_POLL_WEIGHT } from "./napi.ts";
 export type { NapiPoll } from "./napi.ts";
 export { NapiScheduler, NETDEV_BUDGET } from "./napi-scheduler.ts";

@@ -1,6 +1,7 @@
 import { checkInt, type Host, NetmemError } from "@netmem/core";
 import { asSkbRef, DropReason, dropSkb, type SkbSlab } from "@netmem/skb";
 import type { DeviceRegistry } from "./device-registry.ts";
+import type { FlowRule, FlowRuleInfo, FlowSteering } from "./flow-rule.ts";
 import { Napi, NAPI_POLL_WEIGHT } from "./napi.ts";
 import type { NapiScheduler } from "./napi-scheduler.ts";
 import type { QueueStats } from "./queue-counters.ts";
@@ -18,6 +19,8 @@ export interface NetDeviceParams {
   /** Where packets that pass become skbs. */
   readonly skbs: SkbSlab;
   readonly name: string;
+  /** What steers flows to the device's queues, if the hardware can. */
+  readonly steering?: FlowSteering;
 }
 
 export interface QueueParams {
@@ -40,6 +43,9 @@ export class NetDevice {
   private readonly registry: DeviceRegistry;
   private readonly scheduler: NapiScheduler;
   private readonly skbs: SkbSlab;
+  private readonly steering: FlowSteering | null;
+  /** Rules that this device added. */
+  private readonly flowIds = new Set<number>();
   private receive: ReceiveHandler | null = null;
   private openCount = 0;
 
@@ -50,6 +56,7 @@ export class NetDevice {
     this.scheduler = params.scheduler;
     this.skbs = params.skbs;
     this.name = params.name;
+    this.steering = params.steering ?? null;
     this.ifindex = params.registry.register(this);
   }
 
@@ -82,6 +89,31 @@ export class NetDevice {
     }
   }
 
+  /**
+   * Sends the packets that `rule` matches to its queue, and returns the rule's id. To keep everything else away from that
+   * queue, take it out of the hardware's indirection table too.
+   *
+   * @throws `ERR_NETMEM_FLOW_UNSUPPORTED` (EOPNOTSUPP) without steering hardware, and what {@link FlowSteering} says.
+   */
+  addFlowRule(rule: FlowRule): number {
+    const steering = this.steering ?? failNoSteering(this.name);
+    checkInt("queueIdx", rule.queueIdx, 0, this.queues.length - 1);
+    const id = steering.addFlowRule(rule);
+    this.flowIds.add(id);
+    return id;
+  }
+
+  /** @throws `ERR_NETMEM_FLOW_UNSUPPORTED` (EOPNOTSUPP), `ERR_NETMEM_FLOW_UNKNOWN` (ENOENT) */
+  removeFlowRule(id: number): void {
+    (this.steering ?? failNoSteering(this.name)).removeFlowRule(id);
+    this.flowIds.delete(id);
+  }
+
+  /** The device's rules and what they did, in the order in which they were added. */
+  flowRules(): FlowRuleInfo[] {
+    return this.steering?.flowRules().filter(({ id }) => this.flowIds.has(id)) ?? [];
+  }
+
   /** Says who takes what passes; without anybody it is dropped as `DevReady`. */
   setReceiver(receive: ReceiveHandler | null): void {
     this.receive = receive;
@@ -111,9 +143,10 @@ export class NetDevice {
     }
   }
 
-  /** Closes and forgets the device. */
+  /** Closes and forgets the device, and its flow rules. */
   unregister(): void {
     this.close();
+    for (const id of this.flowIds) this.removeFlowRule(id);
     for (const queue of this.queues) {
       queue.napi.dispose();
       queue.counters.dispose();
@@ -180,5 +213,16 @@ function failUp(name: string): never {
     remedy: "Close it first.",
     param: "name",
     value: name,
+  });
+}
+
+function failNoSteering(name: string): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_FLOW_UNSUPPORTED",
+    errno: "EOPNOTSUPP",
+    reason: `nothing steers flows to the queues of device ${name}`,
+    remedy: "Give the device hardware that does (`steering`, e.g. `nic.flows`).",
+    param: "steering",
+    value: null,
   });
 }

@@ -1,9 +1,9 @@
 import type { Host } from "@netmem/core";
 import { asSkbRef, consumeSkb, DropReason, SkbView } from "@netmem/skb";
 import { beforeEach, describe, expect, test } from "vitest";
-import { DevMap, type NetDevice, QueueCounters, XdpVerdict } from "../src/index.ts";
+import { DevMap, type FlowRuleInfo, type FlowSteering, NetDevice, QueueCounters, XdpVerdict } from "../src/index.ts";
 import { makeDevice, makeStand, type Stand } from "./fixture.ts";
-import type { MemoryDriver } from "./memory-driver.ts";
+import { MemoryDriver } from "./memory-driver.ts";
 
 let stand: Stand;
 let host: Host;
@@ -201,5 +201,37 @@ describe("QueueCounters", () => {
     expect(counters.get(9)).toBe(0xfffffffe);
     counters.add(9, 3);
     expect(counters.get(9)).toBe(1);
+  });
+});
+
+describe("flow rules", () => {
+  test("are refused without hardware that steers", () => {
+    const unsupported = expect.objectContaining({ code: "ERR_NETMEM_FLOW_UNSUPPORTED", errno: "EOPNOTSUPP" });
+    expect(() => device.addFlowRule({ queueIdx: 0 })).toThrow(unsupported);
+    expect(() => device.removeFlowRule(1)).toThrow(unsupported);
+    expect(device.flowRules()).toEqual([]);
+  });
+
+  test("go to the hardware, are listed by device, and end with it", () => {
+    const inForce = new Map<number, FlowRuleInfo>([[7, { id: 7, rule: { queueIdx: 5 }, packets: 0, bytes: 0 }]]);
+    const steering: FlowSteering = {
+      addFlowRule(rule) {
+        const id = 100 + inForce.size;
+        inForce.set(id, { id, rule, packets: 3, bytes: 4 });
+        return id;
+      },
+      removeFlowRule: (id) => void inForce.delete(id),
+      flowRules: () => [...inForce.values()],
+    };
+    const steered = new NetDevice({ ...stand, name: "steered", steering });
+    steered.addQueue({ driver: (queue) => new MemoryDriver(host, queue) });
+    const wrongQueue = expect.objectContaining({ code: "ERR_NETMEM_INVALID_PARAM", param: "queueIdx" });
+    expect(() => steered.addFlowRule({ queueIdx: 1 })).toThrow(wrongQueue);
+    const first = steered.addFlowRule({ queueIdx: 0, protocol: "udp" });
+    const second = steered.addFlowRule({ queueIdx: 0 });
+    steered.removeFlowRule(first);
+    expect(steered.flowRules()).toEqual([{ id: second, rule: { queueIdx: 0 }, packets: 3, bytes: 4 }]);
+    steered.unregister();
+    expect([...inForce.keys()]).toEqual([7]);
   });
 });

@@ -2,6 +2,8 @@ import {
   asNetmemRef,
   GEN_SHIFT as GEN_SHIFT_,
   IDX_MASK as IDX_MASK_,
+  isPfmemalloc,
+  markShared,
   META_GEN_MASK,
   META_STATE_MASK,
   NetmemError,
@@ -15,10 +17,12 @@ import {
   type PageRef,
 } from "@netmem/core";
 import { add, bump, C_EMPTY, C_FAST, C_PUSHED, C_REFILL, C_SLOW, C_SLOW_HIGH_ORDER, foldRing } from "./counters.ts";
+import { refillLocal, wantedNid } from "./numa.ts";
 import type { PoolDebug } from "./pool-debug.ts";
+import { failDestroyed } from "./pool-errors.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
-import { enterPool, mapNetmem, releaseFromPool } from "./release.ts";
-import { foldFast } from "./slow-mode.ts";
+import { clearForEntry, enterPool, releaseFromPool } from "./release.ts";
+import { allocsAreFast, foldFast } from "./slow-mode.ts";
 
 const GEN_SHIFT = GEN_SHIFT_;
 const IDX_MASK = IDX_MASK_;
@@ -34,11 +38,14 @@ export function allocSlow(pool: PoolState): NetmemRef | 0 {
   const count = i32[pool.at]!;
   if (count > 0) return allocCached(pool, count);
   foldRing(i32, pool.countersAt, pool.ring.produced);
-  const n = pool.ring.consumeBatch(i32, pool.at + STACK, pool.refillCount);
-  if (n === 0) {
+  if (pool.ring.isEmpty()) {
     bump(i32, pool.countersAt + C_EMPTY);
     return allocNew(pool);
   }
+  const oneNode = pool.host.nodeCount === 1;
+  const n = oneNode ? pool.ring.consumeBatch(i32, pool.at + STACK, pool.refillCount) : refillLocal(pool);
+  // The oldest entry was of another node.
+  if (n === 0) return allocNew(pool);
   i32[pool.at] = n - 1;
   bump(i32, pool.countersAt + C_REFILL);
   add(i32, pool.countersAt + C_PUSHED, n - 1);
@@ -48,7 +55,7 @@ export function allocSlow(pool: PoolState): NetmemRef | 0 {
 /** The cache has buffers, but the countdown ran out or the pool is in a slow mode. */
 function allocCached(pool: PoolState, count: number): NetmemRef {
   const i32 = pool.i32;
-  if (pool.slow === 0) {
+  if (allocsAreFast(pool)) {
     foldFast(pool);
     i32[pool.at + LEFT] = i32[pool.at + LEFT]! - 1;
   } else {
@@ -76,25 +83,27 @@ function inspect(pool: PoolState, debug: PoolDebug, ref: NetmemRef): void {
 
 function allocNew(pool: PoolState): NetmemRef | 0 {
   if (pool.provider !== null) return allocFromProvider(pool);
-  return pool.order > 0 ? allocHighOrder(pool) : allocBulkOrder0(pool);
+  return pool.order > 0 ? allocOne(pool, C_SLOW_HIGH_ORDER) : allocBulkOrder0(pool);
 }
 
-function allocHighOrder(pool: PoolState): NetmemRef | 0 {
-  const page = pool.host.pages.allocPages(pool.order);
-  if (page === 0) return 0;
-  if (!mapNetmem(pool, page)) {
-    pool.host.pages.freePage(page);
-    return 0;
-  }
-  bump(pool.i32, pool.countersAt + C_SLOW_HIGH_ORDER);
+/** One block or page. One from the allocator's reserve is marked, so that its put does not recycle it. */
+function allocOne(pool: PoolState, counter: number): NetmemRef | 0 {
+  const page = pool.host.pages.allocPages(pool.order, wantedNid(pool));
+  if (page === 0 || !prepare(pool, page)) return 0;
+  bump(pool.i32, pool.countersAt + counter);
   enterPool(pool, page);
-  return handOut(pool, page);
+  const ref = handOut(pool, page);
+  if (isPfmemalloc(pool.host, ref)) markShared(pool.host, ref);
+  return ref;
 }
 
 function allocBulkOrder0(pool: PoolState): NetmemRef | 0 {
   const { i32, scratch } = pool;
-  const got = pool.host.pages.allocBulk(scratch, pool.refillCount);
-  const simple = !pool.dmaMap && pool.params.initCallback === null && pool.tracer === null;
+  const got = pool.host.pages.allocBulk(scratch, pool.refillCount, wantedNid(pool));
+  // The reserve is given out page by page, and to those only who free memory soon.
+  if (got === 0) return pool.context.memalloc ? allocOne(pool, C_SLOW) : 0;
+  const { initCallback, clearOnEntry } = pool.params;
+  const simple = pool.dma === null && initCallback === null && !clearOnEntry && pool.tracer === null;
   const n = simple ? adoptAll(pool, got) : adoptEach(pool, got);
   if (n === 0) return 0;
   i32[pool.at] = n - 1;
@@ -121,14 +130,19 @@ function adoptEach(pool: PoolState, got: number): number {
   let n = 0;
   for (let k = 0; k < got; k++) {
     const page = scratch[k]! as PageRef;
-    if (mapNetmem(pool, page)) {
-      enterPool(pool, page);
-      i32[pool.at + STACK + n++] = page;
-    } else {
-      pool.host.pages.freePage(page);
-    }
+    if (!prepare(pool, page)) continue;
+    enterPool(pool, page);
+    i32[pool.at + STACK + n++] = page;
   }
   return n;
+}
+
+/** Clears and maps a page from the allocator; one that the device refuses goes back, and false. */
+function prepare(pool: PoolState, page: PageRef): boolean {
+  clearForEntry(pool, page);
+  if (pool.dma === null || pool.dma.map(page)) return true;
+  pool.host.pages.freePage(page);
+  return false;
 }
 
 function allocFromProvider(pool: PoolState): NetmemRef | 0 {
@@ -145,6 +159,7 @@ function allocFromProvider(pool: PoolState): NetmemRef | 0 {
       bad = k;
       continue;
     }
+    clearForEntry(pool, ref);
     enterPool(pool, ref);
     i32[pool.at + STACK + n++] = ref;
   }
@@ -170,17 +185,6 @@ function isFreeForPool(pool: PoolState, ref: NetmemRef): boolean {
   const gen = ref >>> GEN_SHIFT;
   if (meta === (PLAIN_OUT | gen)) return true;
   return (meta & META_STATE_MASK) === 0 && (meta & META_GEN_MASK) === gen && pool.provider!.owns(ref);
-}
-
-/** Throws `ERR_NETMEM_POOL_DESTROYED`. */
-export function failDestroyed(pool: PoolState, what: string): never {
-  throw new NetmemError({
-    code: "ERR_NETMEM_POOL_DESTROYED",
-    reason: `${what} on ${pool.params.name} ${pool.id} after destroy()`,
-    remedy: "Stop the queue before destroying its pool, or keep a reference with get().",
-    param: "pool",
-    value: pool.id,
-  });
 }
 
 function failProvider(pool: PoolState, what: string, value: unknown): never {

@@ -2,6 +2,10 @@ import { type Host, type MemModel, type MemoryProviderOps, MemType, NetmemError 
 import { abandonPool } from "./lifecycle.ts";
 import { checkPageBacked, PagePoolFlag, type PagePoolParams, resolveParams, type ResolvedParams } from "./params.ts";
 import { PagePool } from "./page-pool.ts";
+import { PoolDma } from "./pool-dma.ts";
+import { SlowBit } from "./pool-state.ts";
+import { registerShrinker } from "./reclaim.ts";
+import { setSlow } from "./slow-mode.ts";
 
 /** A page pool's return stack is its alloc cache: nothing is left to do with what came home. */
 const pagePoolModel: MemModel = { type: MemType.PagePool, name: "page_pool", drain: () => {} };
@@ -43,6 +47,17 @@ function failProvider(errno: string, code: string, what: string, remedy: string,
   });
 }
 
+/** After the provider had its say: DMA, the modes that a pool may start in, what it listens to. */
+function startPool(pool: PagePool): void {
+  const { host, params, debug } = pool;
+  if (pool.dmaMap && host.dma !== null) pool.dma = new PoolDma(pool, params, host.dma, pool.provider !== null);
+  if (debug !== null) setSlow(pool, SlowBit.Debug, true);
+  if (pool.dma?.syncsDevice === true) setSlow(pool, SlowBit.DmaSync, true);
+  const followHardirq = (): void => setSlow(pool, SlowBit.Hardirq, host.context.hardirq);
+  followHardirq();
+  pool.life.undo.push(host.context.onHardirq(followHardirq));
+}
+
 /**
  * Makes a page pool on this thread (`page_pool_create`). No buffer is allocated yet. Destroy it when the queue stops.
  *
@@ -60,7 +75,9 @@ export function createPagePool(host: Host, params: PagePoolParams = {}): PagePoo
   try {
     provider?.init(pool);
     initialised = true;
+    startPool(pool);
     pool.id = host.pools.reserve(pool);
+    registerShrinker(pool);
     host.pools.publish("add", pool.id);
     return pool;
   } catch (error) {

@@ -1,9 +1,21 @@
 import { GEN_MASK, IDX_MASK, makeRef, META_SHARED, type NetmemRef, setPpRefCount, unrefNetmem } from "@netmem/core";
 import { bump, C_FAST } from "./counters.ts";
 import { BIAS_MAX, FRAG_ALIGN_BYTES } from "./limits.ts";
-import { FRAG_OFFSET, FRAG_REF, FRAG_USERS, type PoolState, SlowBit } from "./pool-state.ts";
-import { isRecyclable, syncForDevice } from "./put-slow.ts";
+import {
+  ALLOC_SLOW as ALLOC_SLOW_,
+  FRAG_OFFSET as FRAG_OFFSET_,
+  FRAG_REF as FRAG_REF_,
+  FRAG_USERS as FRAG_USERS_,
+  type PoolState,
+  SlowBit,
+} from "./pool-state.ts";
+import { isRecyclable } from "./put-slow.ts";
 import { releaseFromPool } from "./release.ts";
+
+const ALLOC_SLOW = ALLOC_SLOW_;
+const FRAG_REF = FRAG_REF_;
+const FRAG_OFFSET = FRAG_OFFSET_;
+const FRAG_USERS = FRAG_USERS_;
 
 /** The part of a pool that fragments need beyond its state. */
 export interface FragPool extends PoolState {
@@ -14,8 +26,18 @@ export function alignFrag(sizeBytes: number): number {
   return (sizeBytes + FRAG_ALIGN_BYTES - 1) & -FRAG_ALIGN_BYTES;
 }
 
-function bufferBytes(pool: PoolState): number {
-  return 1 << (pool.host.pageShift + pool.order);
+/** The next piece of the current fragment page when it fits and nothing is unusual. */
+export function allocFrag(pool: FragPool, sizeBytes: number): NetmemRef | 0 {
+  const i32 = pool.i32;
+  const at = pool.at;
+  const ref = i32[at + FRAG_REF]!;
+  const offset = i32[at + FRAG_OFFSET]!;
+  const fits = sizeBytes >= 1 && sizeBytes <= pool.bufferBytes - offset;
+  if (ref === 0 || !fits || (pool.slow & ALLOC_SLOW) !== 0) return allocFragSlow(pool, sizeBytes);
+  i32[at + FRAG_OFFSET] = offset + ((sizeBytes + 7) & ~7);
+  i32[at + FRAG_USERS] = i32[at + FRAG_USERS]! + 1;
+  pool.lastOffset = offset;
+  return ref as NetmemRef;
 }
 
 /**
@@ -23,7 +45,7 @@ function bufferBytes(pool: PoolState): number {
  * is left in `pool.lastOffset`.
  */
 export function allocFragSlow(pool: FragPool, sizeBytes: number): NetmemRef | 0 {
-  const max = bufferBytes(pool);
+  const max = pool.bufferBytes;
   if (!(sizeBytes >= 1 && sizeBytes <= max)) {
     pool.host.warn("WARN_NETMEM_FRAG_SIZE", `fragment of ${sizeBytes} bytes asked from a pool of ${max}-byte buffers`);
     return 0;
@@ -64,7 +86,7 @@ function drainFragPage(pool: FragPool, ref: NetmemRef): NetmemRef | 0 {
     releaseFromPool(pool, ref);
     return 0;
   }
-  if ((pool.slow & SlowBit.DmaSync) !== 0) syncForDevice(pool, ref, -1);
+  if ((pool.slow & SlowBit.DmaSync) !== 0) pool.dma?.syncForDevice(ref, -1);
   bump(pool.i32, pool.countersAt + C_FAST);
   return nextGeneration(pool, ref);
 }
@@ -103,7 +125,7 @@ export function freeFragPage(pool: PoolState): void {
  * in `pool.lastSize`, so that truesize is honest.
  */
 export function allocSized(pool: FragPool, sizeBytes: number): NetmemRef | 0 {
-  const max = bufferBytes(pool);
+  const max = pool.bufferBytes;
   if (sizeBytes * 2 > max) {
     pool.lastSize = max;
     pool.lastOffset = 0;

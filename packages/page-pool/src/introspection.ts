@@ -3,6 +3,12 @@ import { inflightOf } from "./inflight.ts";
 import type { PoolState } from "./pool-state.ts";
 import type { PagePoolStats } from "./stats.ts";
 
+/** One pool as introspection shows it. */
+export interface PagePoolInfo extends PagePoolRecord {
+  /** Buffers that the page allocator asked back and got; absent while there are none. */
+  readonly reclaimed?: number;
+}
+
 /** What `page-pool-stats-get` shows of one pool. */
 export interface PagePoolStatsRecord {
   readonly info: { readonly id: number; readonly ifindex?: number };
@@ -12,7 +18,7 @@ export interface PagePoolStatsRecord {
 /** A listed pool that has counters. */
 interface CountingPool {
   readonly params: { readonly ifindex: number };
-  describe(): PagePoolRecord;
+  describe(): PagePoolInfo;
   getStats(): PagePoolStats;
 }
 
@@ -24,7 +30,7 @@ function providerInfo(pool: PoolState): Record<string, number | string> | undefi
 }
 
 /** The record of one pool (`page_pool_nl_fill`). */
-export function describePool(pool: PoolState): PagePoolRecord {
+export function describePool(pool: PoolState): PagePoolInfo {
   const inflight = Math.max(0, inflightOf(pool));
   const info = providerInfo(pool);
   return {
@@ -33,8 +39,9 @@ export function describePool(pool: PoolState): PagePoolRecord {
     ...(pool.napi !== null && pool.napi.id > 0 ? { napiId: pool.napi.id } : {}),
     inflight,
     inflightMem: inflight * 2 ** (pool.host.pageShift + pool.order),
-    ...(pool.detachedAtMs >= 0 ? { detachTime: Math.floor(pool.detachedAtMs / 1000) } : {}),
+    ...(pool.life.detachedAtMs >= 0 ? { detachTime: Math.floor(pool.life.detachedAtMs / 1000) } : {}),
     ...(info === undefined ? {} : { info }),
+    ...(pool.life.reclaimed > 0 ? { reclaimed: pool.life.reclaimed } : {}),
   };
 }
 
@@ -59,12 +66,12 @@ function find(host: Host, id: number): CountingPool {
 }
 
 /** One pool by id (`page-pool-get`). @throws `ERR_NETMEM_NO_SUCH_POOL` (ENOENT) */
-export function pagePoolGet(host: Host, id: number): PagePoolRecord {
+export function pagePoolGet(host: Host, id: number): PagePoolInfo {
   return find(host, id).describe();
 }
 
 /** Every page pool of the host, detached ones included. */
-export function pagePoolDump(host: Host): PagePoolRecord[] {
+export function pagePoolDump(host: Host): PagePoolInfo[] {
   return visible(host).map((pool) => pool.describe());
 }
 

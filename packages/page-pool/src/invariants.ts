@@ -42,7 +42,7 @@ function checkPooled(pool: PoolState, value: number, seen: Set<number>): void {
 
 /**
  * Checks the pool against the netmem table: the in-flight equation (I1), every buffer in cache and ring (I2, I3), bounds
- * (I6). Time proportional to the table; the `proof` level runs it after every operation. A pool that is gone passes.
+ * (I6), mappings (I7). Time proportional to the table; the `proof` level runs it after every operation. A pool that is gone passes.
  *
  * @throws `ERR_NETMEM_INVARIANT`
  */
@@ -69,6 +69,15 @@ export function checkPoolInvariants(pool: PagePool): void {
       `hold - release is ${inflight}, cache ${cache} + ring ${ring} + frag page ${fragPage} + outside ${out - fragPage} + quarantine ${quarantined}`,
     );
   }
+  checkMapped(pool, inflight);
+}
+
+/** I7: a pool that maps has one mapping per buffer until destroy takes all of them. */
+function checkMapped(pool: PoolState, inflight: number): void {
+  const mapped = pool.dma?.mapped ?? null;
+  if (mapped === null) return;
+  const expected = pool.life.destroyTicks === 0 ? inflight : 0;
+  if (mapped.count !== expected) fail("I7", `${mapped.count} mappings for ${expected} buffers`);
 }
 
 function fail(invariant: string, what: string): never {

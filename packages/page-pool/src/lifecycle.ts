@@ -4,9 +4,7 @@ import {
   checkInt,
   type Host,
   type MemOwner,
-  META_OWNER_SHIFT,
   NetmemError,
-  OWN_STACK,
   OWNER_NONE,
   pageRefCount,
 } from "@netmem/core";
@@ -16,8 +14,9 @@ import { freeFragPage } from "./frag.ts";
 import { holdersOf } from "./holders.ts";
 import { inflightOf, isDrained, outsideCount } from "./inflight.ts";
 import { DEFER_TIME_MS, DEFER_WARN_INTERVAL_MS } from "./limits.ts";
+import type { PoolDma } from "./pool-dma.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
-import { flushCache, releaseFromPool, unmapNetmem } from "./release.ts";
+import { popCache, releaseFromPool } from "./release.ts";
 import { setSlow } from "./slow-mode.ts";
 import { readStats } from "./stats.ts";
 
@@ -51,8 +50,8 @@ export function destroyPool(pool: PoolState): boolean {
   setSlow(pool, SlowBit.Detached, true);
   freeFragPage(pool);
   if (tryRelease(pool)) return true;
-  pool.detachedAtMs = pool.host.clock.nowMs();
-  pool.warnedAtMs = pool.detachedAtMs;
+  pool.life.detachedAtMs = pool.host.clock.nowMs();
+  pool.life.warnedAtMs = pool.life.detachedAtMs;
   pool.host.pools.publish("change", pool.id);
   pool.host.clock.setTimer(() => retryRelease(pool), DEFER_TIME_MS);
   return false;
@@ -72,9 +71,9 @@ function retryRelease(pool: PoolState): void {
   // A negative count cannot come right again; the kernel gives up here as well.
   if (inflightOf(pool) < 0) return;
   const now = pool.host.clock.nowMs();
-  if (pool.params.ifindex === 0 && now - pool.warnedAtMs >= DEFER_WARN_INTERVAL_MS) {
-    pool.warnedAtMs = now;
-    const seconds = Math.floor((now - pool.detachedAtMs) / 1000);
+  if (pool.params.ifindex === 0 && now - pool.life.warnedAtMs >= DEFER_WARN_INTERVAL_MS) {
+    pool.life.warnedAtMs = now;
+    const seconds = Math.floor((now - pool.life.detachedAtMs) / 1000);
     const holders = holdersOf(pool, 4).join(", ");
     pool.host.warn(
       "WARN_NETMEM_STALLED_SHUTDOWN",
@@ -85,11 +84,11 @@ function retryRelease(pool: PoolState): void {
 }
 
 function scrub(pool: PoolState): void {
-  if (pool.destroyTicks === 0) {
-    flushCache(pool, pool.at + OWN_STACK);
-    if (pool.dmaMap) unmapAll(pool);
+  if (pool.life.destroyTicks === 0) {
+    popCache(pool, pool.cacheSize);
+    if (pool.dma !== null) unmapAll(pool, pool.dma);
   }
-  pool.destroyTicks++;
+  pool.life.destroyTicks++;
   pool.debug?.flush();
   for (let ref = pool.ring.consume(); ref !== 0; ref = pool.ring.consume()) {
     const page = asNetmemRef(ref);
@@ -107,14 +106,9 @@ function scrub(pool: PoolState): void {
  * Buffers outside lose their mapping now, so that a device may go away before its last buffer comes home. What a
  * provider mapped stays: only it knows how many buffers a mapping covers.
  */
-function unmapAll(pool: PoolState): void {
+function unmapAll(pool: PoolState, dma: PoolDma): void {
   setSlow(pool, SlowBit.DmaSync, false);
-  if (pool.provider !== null) return;
-  const { layout } = pool.host;
-  const owned = pool.outTag >>> META_OWNER_SHIFT;
-  for (let idx = layout.firstPageIdx; idx < layout.pageCount; idx++) {
-    if (pool.i32[idx]! >>> META_OWNER_SHIFT === owned) unmapNetmem(pool, idx);
-  }
+  dma.unmapAll((error) => pool.host.warn("WARN_NETMEM_DMA_UNMAP", `${pool.params.name} ${pool.id}: ${String(error)}`));
 }
 
 /** What a pool holds of the host besides buffers. */
@@ -156,9 +150,9 @@ export function abandonPool(pool: PoolState, initialised: boolean): void {
 /** From here on the pool object points at the record of "nobody", so that late calls find neither cache nor owner. */
 function leaveHome(pool: PoolState): void {
   const { host } = pool;
-  pool.finalStats = readStats(pool);
+  pool.life.finalStats = readStats(pool);
   pool.freed = true;
-  pool.stopListening();
+  for (const undo of pool.life.undo.splice(0)) undo();
   host.pools.remove(pool.id);
   pool.ring.dispose();
   host.heap.freeWords(pool.countersAt, COUNTER_WORDS);
@@ -196,18 +190,29 @@ export function drained(pool: PoolState, options: DrainOptions): Promise<void> {
 
 /** Runs everybody who waits for the pool to drain. Called by the put that brought the last buffer home. */
 function notifyDrained(pool: PoolState): void {
-  const waiters = [...pool.drainWaiters];
-  pool.drainWaiters.clear();
+  const waiters = [...pool.life.drainWaiters];
+  pool.life.drainWaiters.clear();
   watch(pool);
   if (pool.userCount === 0) tryRelease(pool);
   for (const waiter of waiters) waiter();
 }
 
-/** Keeps puts on the slow path only while somebody waits. */
+/**
+ * Keeps puts on the slow path only while somebody waits. Core's `unrefNetmem` drops pieces of the fragment page without
+ * telling the pool, so a timer looks as well.
+ */
 function watch(pool: PoolState): void {
-  const waiting = pool.drainWaiters.size > 0;
+  const { life, host } = pool;
+  const waiting = life.drainWaiters.size > 0;
   pool.onDrained = waiting ? () => notifyDrained(pool) : null;
+  host.clock.clearTimer(life.drainTimer);
+  life.drainTimer = waiting ? host.clock.setTimer(() => lookDrained(pool), DEFER_TIME_MS) : 0;
   if (!pool.freed) setSlow(pool, SlowBit.Watched, waiting);
+}
+
+function lookDrained(pool: PoolState): void {
+  if (pool.freed || isDrained(pool)) notifyDrained(pool);
+  else watch(pool);
 }
 
 /** One pending {@link drained}. */
@@ -228,7 +233,7 @@ class DrainWaiter {
   start(): void {
     const { pool, options } = this;
     checkInt("timeoutMs", options.timeoutMs ?? 0, 0, 2 ** 31 - 1);
-    pool.drainWaiters.add(this.finish);
+    pool.life.drainWaiters.add(this.finish);
     watch(pool);
     options.signal?.addEventListener("abort", this.onAbort);
     if (options.timeoutMs !== undefined) this.timer = pool.host.clock.setTimer(this.onTimeout, options.timeoutMs);
@@ -245,7 +250,7 @@ class DrainWaiter {
   };
 
   private fail(code: string, why: string, cause?: unknown): void {
-    this.pool.drainWaiters.delete(this.finish);
+    this.pool.life.drainWaiters.delete(this.finish);
     watch(this.pool);
     this.cleanUp();
     this.reject(drainError(this.pool, code, why, cause));

@@ -6,6 +6,8 @@ export const DEFAULT_RING_SIZE = 1024;
 export const MAX_RING_SIZE = 16384;
 /** Highest order of a pool on the page allocator. */
 export const MAX_PAGE_ORDER = 10;
+/** log2 of the largest buffer in bytes: offsets inside stay positive 32-bit integers. */
+export const MAX_BUFFER_SHIFT = 30;
 /** Pool-level count of the current fragment page; users are subtracted when the pool moves on. */
 export const BIAS_MAX = 0x3fffffff;
 /** Fragments start at multiples of this many bytes: the alignment of skb_shared_info. */

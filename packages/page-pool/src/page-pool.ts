@@ -30,7 +30,6 @@ import {
   OWN_LIMIT as OWN_LIMIT_,
   OWN_STACK as OWN_STACK_,
   ownerTag,
-  type PagePoolRecord,
   type PageRef,
   type PoolHandle,
   type QueueAllocator,
@@ -41,8 +40,8 @@ import {
 import { type PtrRing, ptrRingProduce as ptrRingProduce_ } from "@netmem/ring";
 import { allocSlow } from "./alloc-slow.ts";
 import { FOLD } from "./counters.ts";
-import { describePool } from "./introspection.ts";
-import { allocFragSlow, allocSized } from "./frag.ts";
+import { describePool, type PagePoolInfo } from "./introspection.ts";
+import { allocFrag as allocFrag_, allocSized } from "./frag.ts";
 import { outsideRefs } from "./holders.ts";
 import { inflightOf } from "./inflight.ts";
 import { checkPoolInvariants } from "./invariants.ts";
@@ -50,19 +49,15 @@ import { ASYNC_DISPOSE_TIMEOUT_MS, refillCountFor } from "./limits.ts";
 import { claimHome, destroyPool, drained, type DrainOptions } from "./lifecycle.ts";
 import { PagePoolFlag, type ResolvedParams } from "./params.ts";
 import { PoolDebug } from "./pool-debug.ts";
+import type { PoolDma } from "./pool-dma.ts";
 import { failNotPage } from "./pool-errors.ts";
-import {
-  FRAG_OFFSET as FRAG_OFFSET_,
-  FRAG_REF as FRAG_REF_,
-  FRAG_USERS as FRAG_USERS_,
-  type PoolTracer,
-  SlowBit,
-} from "./pool-state.ts";
+import { createPoolLife, type PoolLife, type PoolTracer, SlowBit } from "./pool-state.ts";
 import { type BulkChunk, createBulkChunk, putBulkSlow } from "./put-bulk.ts";
 import { dropRingFull, isDirect as isDirect_, pushCache, putSlow, putUnrefed } from "./put-slow.ts";
 import { checkFragment, fragment, liveRefAt, unref } from "./references.ts";
+import { updateNid } from "./numa.ts";
 import { releaseFromPool } from "./release.ts";
-import { applyMode, setSlow } from "./slow-mode.ts";
+import { applyMode } from "./slow-mode.ts";
 import { addRegistration, addUser, disableDirect, enableDirect } from "./users.ts";
 import { addStats, createPagePoolStats, type PagePoolStats } from "./stats.ts";
 
@@ -76,9 +71,7 @@ const isDirect = isDirect_;
 const LEFT = OWN_LEFT_;
 const LIMIT = OWN_LIMIT_;
 const STACK = OWN_STACK_;
-const FRAG_REF = FRAG_REF_;
-const FRAG_OFFSET = FRAG_OFFSET_;
-const FRAG_USERS = FRAG_USERS_;
+const allocFrag = allocFrag_;
 
 /**
  * A recycling allocator of pages or net_iovs for one receive queue (kernel: `struct page_pool`). Made by
@@ -109,10 +102,11 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
   declare readonly host: Host;
   declare readonly params: ResolvedParams;
   declare readonly order: number;
-  declare readonly nid: number;
+  declare nid: number;
   declare readonly dmaDir: DmaDir;
   declare readonly dmaMap: boolean;
-  declare readonly dmaSync: boolean;
+  declare dmaSync: boolean;
+  declare dmaSyncCpu: boolean;
   declare readonly rxq: RxQueueInfo | null;
   declare readonly context: Context;
   declare readonly name: string;
@@ -121,22 +115,18 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
   declare readonly ownerId: number;
   /** @internal */ declare readonly provider: MemoryProviderOps | null;
   /** @internal */ declare readonly debug: PoolDebug | null;
+  /** @internal */ declare dma: PoolDma | null;
   /** @internal */ declare readonly scratch: Int32Array;
   /** @internal */ declare napi: Napi | null;
   /** @internal */ declare cpuid: number;
   /** @internal */ declare userCount: number;
-  /** @internal */ declare destroyTicks: number;
-  /** @internal */ declare detachedAtMs: number;
-  /** @internal */ declare warnedAtMs: number;
   /** @internal */ declare freed: boolean;
+  /** @internal */ declare readonly life: PoolLife;
   /** @internal */ declare memId: number;
   /** @internal */ declare disconnect: (() => void) | null;
   /** Hooks on the pool's books, null for none. They cost nothing on the fast path. */
   declare tracer: PoolTracer | null;
   /** @internal */ declare onDrained: (() => void) | null;
-  /** @internal */ declare readonly stopListening: () => void;
-  /** @internal */ declare finalStats: PagePoolStats | null;
-  /** @internal */ declare readonly drainWaiters: Set<() => void>;
   declare private readonly chunk: BulkChunk;
   declare private readonly proof: boolean;
 
@@ -168,6 +158,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
     this.dmaDir = params.dmaDir;
     this.dmaMap = (params.flags & PagePoolFlag.DmaMap) !== 0;
     this.dmaSync = (params.flags & PagePoolFlag.DmaSyncDev) !== 0;
+    this.dmaSyncCpu = true;
     this.rxq = params.rxq;
     this.context = host.context;
     this.name = params.name;
@@ -177,27 +168,21 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
     this.debug = params.debug
       ? new PoolDebug(host, home.ownerId, params.order, (ref) => releaseFromPool(this, ref))
       : null;
+    this.dma = null;
     this.scratch = new Int32Array(refillCount);
     this.napi = params.napi;
     this.cpuid = params.cpuid;
     this.userCount = 1;
-    this.destroyTicks = 0;
-    this.detachedAtMs = -1;
-    this.warnedAtMs = 0;
     this.freed = false;
+    this.life = createPoolLife();
     this.memId = 0;
     this.disconnect = null;
     this.tracer = null;
     this.onDrained = null;
-    this.stopListening = host.context.onHardirq(() => setSlow(this, SlowBit.Hardirq, host.context.hardirq));
-    this.finalStats = null;
-    this.drainWaiters = new Set<() => void>();
     this.chunk = createBulkChunk();
     this.proof = host.level === "proof";
     this.i32[this.at + LEFT] = FOLD;
     applyMode(this);
-    if (this.debug !== null) setSlow(this, SlowBit.Debug, true);
-    if (this.dmaSync && this.host.dma?.needsSync === true) setSlow(this, SlowBit.DmaSync, true);
   }
 
   /**
@@ -265,16 +250,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
    * with a warning, when `sizeBytes` is larger than a buffer. Every piece is returned by one put of the reference.
    */
   allocFrag(sizeBytes: number): NetmemRef | 0 {
-    const i32 = this.i32;
-    const at = this.at;
-    const ref = i32[at + FRAG_REF]!;
-    const offset = i32[at + FRAG_OFFSET]!;
-    const fits = sizeBytes >= 1 && sizeBytes <= this.bufferBytes - offset;
-    if (ref === 0 || !fits || this.slow !== 0) return allocFragSlow(this, sizeBytes);
-    i32[at + FRAG_OFFSET] = offset + ((sizeBytes + 7) & ~7);
-    i32[at + FRAG_USERS] = i32[at + FRAG_USERS]! + 1;
-    this.lastOffset = offset;
-    return ref as NetmemRef;
+    return allocFrag(this, sizeBytes);
   }
 
   /**
@@ -413,7 +389,16 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
   getDmaAddr(ref: NetmemRef): number {
     const idx = (ref >>> 1) & IDX_MASK;
     // The page allocator keeps its links in the same column.
-    return (this.i32[idx]! ^ this.outTag) >>> META_OWNER_SHIFT === 0 ? this.i32[this.host.dmaAt + idx]! : 0;
+    const own = this.dmaMap && (this.i32[idx]! ^ this.outTag) >>> META_OWNER_SHIFT === 0;
+    return own ? this.i32[this.host.dmaAt + idx]! : 0;
+  }
+
+  /**
+   * Shows the CPU `lenBytes` that the device wrote, from `offsetBytes` on, not counting the pool's own `offsetBytes`
+   * (`page_pool_dma_sync_netmem_for_cpu`). Nothing to do for a coherent device.
+   */
+  dmaSyncForCpu(ref: NetmemRef, offsetBytes: number, lenBytes: number): void {
+    if (this.dma !== null) this.dma.syncForCpu(this.getDmaAddr(ref), offsetBytes, lenBytes);
   }
 
   /** Buffers that left the allocator: in cache, ring, fragment page and with users (`page_pool_inflight`). */
@@ -428,7 +413,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
   }
 
   /** The record that introspection shows. */
-  describe(): PagePoolRecord {
+  describe(): PagePoolInfo {
     return describePool(this);
   }
 
@@ -453,6 +438,17 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
   /** Unties it: only puts that promise direct context use the cache (`page_pool_disable_direct_recycling`). */
   disableDirectRecycling(): void {
     disableDirect(this);
+  }
+
+  /** Moves the pool to a memory node, -1 for the running CPU's (`page_pool_update_nid`): gives the alloc cache back. */
+  updateNid(nid: number): void {
+    updateNid(this, nid);
+    if (this.proof) checkPoolInvariants(this);
+  }
+
+  /** The same if it is another node (`page_pool_nid_changed`): for the start of every poll. */
+  nidChanged(nid: number): void {
+    if (nid !== this.nid) this.updateNid(nid);
   }
 
   /**
@@ -514,9 +510,12 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
     return ref;
   }
 
-  /** The buffer is exclusively held, but the push limit says no: full, not direct, or a slow mode. */
+  /** Exclusively held, but the push limit says no: full, not direct, a sync to be made, or a slow mode. */
   private putUncached(ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void {
-    if (this.slow !== 0) return this.putSlowly(ref, dmaSyncSize, allowDirect);
+    if (this.slow !== 0) {
+      if (this.slow !== SlowBit.DmaSync) return this.putSlowly(ref, dmaSyncSize, allowDirect);
+      this.dma!.syncForDevice(ref, dmaSyncSize);
+    }
     const next = ((ref + GEN_ONE) & REF_MASK) as NetmemRef;
     this.i32[(ref >>> 1) & IDX_MASK] = this.pooledTag | (next >>> GEN_SHIFT);
     if (isDirect(this, allowDirect) && pushCache(this, next)) return;

@@ -6,9 +6,10 @@ import {
   type Napi,
   NetmemError,
   type NetmemRef,
+  NO_NODE,
   type RxQueueInfo,
 } from "@netmem/core";
-import { DEFAULT_RING_SIZE, MAX_PAGE_ORDER, MAX_RING_SIZE } from "./limits.ts";
+import { DEFAULT_RING_SIZE, MAX_BUFFER_SHIFT, MAX_PAGE_ORDER, MAX_RING_SIZE } from "./limits.ts";
 
 /** Bits of {@link PagePoolParams.flags} (kernel: `PP_FLAG_*`). */
 export const PagePoolFlag = {
@@ -41,7 +42,7 @@ export interface PagePoolParams {
   readonly order?: number;
   /** Entries of the return ring, exactly; 0 = 1024, more than 16384 is clamped. Default 0. */
   readonly poolSize?: number;
-  /** NUMA node, -1 = none. Default -1. */
+  /** Memory node that pages should be on, -1 = that of the CPU that allocates. Default -1. */
   readonly nid?: number;
   readonly dmaDir?: DmaDir;
   /** Bytes that the device may write, counted from `offsetBytes`. Needed with `DmaSyncDev`. Default 0. */
@@ -58,6 +59,13 @@ export interface PagePoolParams {
   readonly ifindex?: number;
   /** Called once per buffer when it enters the pool, never when it is recycled. */
   readonly initCallback?: (ref: NetmemRef) => void;
+  /**
+   * Zero readable buffers when they enter the pool, before the device and `initCallback` see them; never when they are
+   * recycled. For buffers that are shown to somebody who may not see the host's other memory. Default false.
+   */
+  readonly clearOnEntry?: boolean;
+  /** Let the page allocator take idle buffers of cache and ring back when it runs dry. Default true. */
+  readonly reclaim?: boolean;
   readonly directRecycle?: DirectRecycle;
   /** Debug level for this pool: poison, fragment map, quarantine, touch history. Default: the host's level. */
   readonly debug?: boolean;
@@ -77,6 +85,8 @@ const KNOWN_PARAMS: readonly string[] = [
   "rxq",
   "ifindex",
   "initCallback",
+  "clearOnEntry",
+  "reclaim",
   "directRecycle",
   "debug",
 ];
@@ -96,6 +106,8 @@ export interface ResolvedParams {
   readonly rxq: RxQueueInfo | null;
   readonly ifindex: number;
   readonly initCallback: ((ref: NetmemRef) => void) | null;
+  readonly clearOnEntry: boolean;
+  readonly reclaim: boolean;
   readonly directRecycle: DirectRecycle;
   readonly debug: boolean;
 }
@@ -122,6 +134,8 @@ function checkTypes(p: PagePoolParams): void {
   wants("napi", p.napi === null || isObject(p.napi, "listOwner"), "a Napi or null");
   wants("rxq", p.rxq === null || isObject(p.rxq, "provider"), "an RxQueueInfo or null");
   wants("initCallback", typeof p.initCallback === "function", "a function");
+  wants("clearOnEntry", typeof p.clearOnEntry === "boolean", "a boolean");
+  wants("reclaim", typeof p.reclaim === "boolean", "a boolean");
   wants("debug", typeof p.debug === "boolean", "a boolean");
 }
 
@@ -141,10 +155,10 @@ function checkDma(p: ResolvedParams): void {
     failParam("maxLenBytes", 0, "at least 1 with DmaSyncDev", "Pass the largest frame the device writes.");
 }
 
-function checkRanges(p: PagePoolParams): void {
+function checkRanges(host: Host, p: PagePoolParams): void {
   checkInt("poolSize", p.poolSize ?? 0, 0, 2 ** 31 - 1);
-  checkInt("order", p.order ?? 0, 0, 30);
-  checkInt("nid", p.nid ?? -1, -1, 7);
+  checkInt("order", p.order ?? 0, 0, MAX_BUFFER_SHIFT - host.pageShift);
+  checkInt("nid", p.nid ?? NO_NODE, NO_NODE, host.nodeCount - 1);
   checkInt("cpuid", p.cpuid ?? -1, -1, 4095);
   checkInt("maxLenBytes", p.maxLenBytes ?? 0, 0, 2 ** 31 - 1);
   checkInt("offsetBytes", p.offsetBytes ?? 0, 0, 2 ** 31 - 1);
@@ -163,7 +177,7 @@ function checkRanges(p: PagePoolParams): void {
 export function resolveParams(host: Host, params: PagePoolParams): ResolvedParams {
   checkKeys(params);
   checkFlags(params.flags ?? 0);
-  checkRanges(params);
+  checkRanges(host, params);
   checkTypes(params);
   const rxq = params.rxq ?? null;
   const poolSize = params.poolSize ?? 0;
@@ -172,7 +186,7 @@ export function resolveParams(host: Host, params: PagePoolParams): ResolvedParam
     flags: params.flags ?? 0,
     order: params.order ?? 0,
     ringSize: poolSize === 0 ? DEFAULT_RING_SIZE : Math.min(poolSize, MAX_RING_SIZE),
-    nid: params.nid ?? -1,
+    nid: params.nid ?? NO_NODE,
     dmaDir: params.dmaDir ?? DmaDir.Bidirectional,
     maxLenBytes: params.maxLenBytes ?? 0,
     offsetBytes: params.offsetBytes ?? 0,
@@ -181,6 +195,8 @@ export function resolveParams(host: Host, params: PagePoolParams): ResolvedParam
     rxq,
     ifindex: params.ifindex ?? rxq?.ifindex ?? 0,
     initCallback: params.initCallback ?? null,
+    clearOnEntry: params.clearOnEntry ?? false,
+    reclaim: params.reclaim ?? true,
     directRecycle: params.directRecycle ?? "ownerThread",
     debug: params.debug ?? host.level !== "checked",
   };

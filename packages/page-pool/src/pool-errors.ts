@@ -1,4 +1,5 @@
 import { type Napi, NetmemError, type NetmemRef, type PoolHandle } from "@netmem/core";
+import type { PoolState } from "./pool-state.ts";
 
 /** Throws `ERR_NETMEM_NOT_A_PAGE`. */
 export function failNotPage(pool: PoolHandle & { readonly name: string }): never {
@@ -31,5 +32,16 @@ export function failNapi(current: Napi, wanted: Napi): never {
     remedy: "Call disableDirectRecycling first.",
     param: "napi",
     value: wanted.id,
+  });
+}
+
+/** Throws `ERR_NETMEM_POOL_DESTROYED`. */
+export function failDestroyed(pool: PoolState, what: string): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_POOL_DESTROYED",
+    reason: `${what} on ${pool.params.name} ${pool.id} after destroy()`,
+    remedy: "Stop the queue before destroying its pool, or keep a reference with get().",
+    param: "pool",
+    value: pool.id,
   });
 }

@@ -1,10 +1,11 @@
 import type { Context, Host, MemoryProviderOps, Napi, NetmemRef, PoolHandle } from "@netmem/core";
 import type { PtrRing } from "@netmem/ring";
 import type { PoolDebug } from "./pool-debug.ts";
+import type { PoolDma } from "./pool-dma.ts";
 import type { ResolvedParams } from "./params.ts";
 import type { PagePoolStats } from "./stats.ts";
 
-/** Why a pool leaves its fast path; any bit sends every alloc and put to the slow path. */
+/** Why a pool leaves its fast path; any bit sends every put to the slow path, {@link ALLOC_SLOW} allocations as well. */
 export const SlowBit = {
   /** Recycled buffers are synced for the device. */
   DmaSync: 1,
@@ -17,12 +18,47 @@ export const SlowBit = {
   Hardirq: 16,
 } as const;
 
+/** Slow modes that allocations have to know of; in all others they stay fast. */
+export const ALLOC_SLOW: number = SlowBit.Debug | SlowBit.Detached;
+
 /** Hooks on the pool's books (kernel: the page_pool tracepoints). They run on slow paths only. */
 export interface PoolTracer {
   /** A buffer entered the pool; `holdCount` includes it. */
   hold?(ref: NetmemRef, holdCount: number): void;
   /** A buffer left the pool; `releaseCount` includes it. */
   release?(ref: NetmemRef, releaseCount: number): void;
+}
+
+/** What only creation, destruction and `drained()` need. */
+export interface PoolLife {
+  /** Attempts to free it since it was destroyed. */
+  destroyTicks: number;
+  /** When it was destroyed with buffers outside, -1 before. */
+  detachedAtMs: number;
+  warnedAtMs: number;
+  /** Counters of a pool that is gone. */
+  finalStats: PagePoolStats | null;
+  /** Pending `drained()` calls. */
+  readonly drainWaiters: Set<() => void>;
+  /** Timer that looks whether the pool drained without telling; 0 for none. */
+  drainTimer: number;
+  /** Undo what the pool registered with its host. */
+  readonly undo: (() => void)[];
+  /** Buffers that the page allocator asked back and got. */
+  reclaimed: number;
+}
+
+export function createPoolLife(): PoolLife {
+  return {
+    destroyTicks: 0,
+    detachedAtMs: -1,
+    warnedAtMs: 0,
+    finalStats: null,
+    drainWaiters: new Set<() => void>(),
+    drainTimer: 0,
+    undo: [],
+    reclaimed: 0,
+  };
 }
 
 /**
@@ -36,6 +72,8 @@ export interface PoolState extends PoolHandle {
   readonly context: Context;
   readonly ring: PtrRing;
   id: number;
+  /** Memory node that pages should be on, -1 for that of the running CPU. */
+  nid: number;
   /** Word offset of the owner record: count, limits, stack = alloc cache. */
   at: number;
   readonly countersAt: number;
@@ -47,6 +85,8 @@ export interface PoolState extends PoolHandle {
   readonly refillCount: number;
   readonly provider: MemoryProviderOps | null;
   readonly debug: PoolDebug | null;
+  /** Null without DMA flags, or without a device. */
+  dma: PoolDma | null;
   /** Scratch for bulk calls. */
   readonly scratch: Int32Array;
   /** Bits of {@link SlowBit}. */
@@ -59,23 +99,16 @@ export interface PoolState extends PoolHandle {
   readonly byThread: boolean;
   /** False after `disableDirectRecycling`. */
   promote: boolean;
+  /** Bytes per buffer. */
+  readonly bufferBytes: number;
   lastOffset: number;
   lastSize: number;
   userCount: number;
-  destroyTicks: number;
-  /** When it was destroyed with buffers outside, -1 before. */
-  detachedAtMs: number;
-  warnedAtMs: number;
   freed: boolean;
+  readonly life: PoolLife;
   memId: number;
   disconnect: (() => void) | null;
   tracer: PoolTracer | null;
-  /** Stops listening to the context. */
-  readonly stopListening: () => void;
-  /** Counters of a pool that is gone. */
-  finalStats: PagePoolStats | null;
-  /** Pending `drained()` calls. */
-  readonly drainWaiters: Set<() => void>;
   /** Called at the put after which nothing is outside; null while nobody waits. */
   onDrained: (() => void) | null;
 }

@@ -17,7 +17,7 @@ import {
 import { bump, C_RELEASED_REFCNT, C_RING_FULL } from "./counters.ts";
 import { BULK_QUEUE_SIZE } from "./limits.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
-import { afterPut, arm, failHardirq, isDirect, isRecyclable, pushCache, syncForDevice } from "./put-slow.ts";
+import { afterPut, arm, failHardirq, isDirect, isRecyclable, pushCache } from "./put-slow.ts";
 import { releaseFromPool } from "./release.ts";
 
 const LIVE_MASK = META_STATE_MASK | META_GEN_MASK;
@@ -90,7 +90,7 @@ function keep(pool: PoolState, chunk: Chunk, ref: NetmemRef): void {
   }
   const kept = pool.debug === null ? ref : pool.debug.onPut(ref);
   if (kept === 0) return afterPut(pool);
-  if ((pool.slow & SlowBit.DmaSync) !== 0) syncForDevice(pool, kept, -1);
+  if ((pool.slow & SlowBit.DmaSync) !== 0) pool.dma?.syncForDevice(kept, -1);
   chunk.refs[chunk.count++] = arm(pool, kept);
 }
 

@@ -13,7 +13,7 @@ import {
   REF_MASK as REF_MASK_,
   unrefNetmem,
 } from "@netmem/core";
-import { failDestroyed } from "./alloc-slow.ts";
+import { failDestroyed } from "./pool-errors.ts";
 import { bump, C_CACHE_FULL, C_RELEASED_REFCNT, C_RING_FULL } from "./counters.ts";
 import { isDrained } from "./inflight.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
@@ -78,14 +78,6 @@ export function isRecyclable(pool: PoolState, ref: NetmemRef): boolean {
   return pageRefCount(pool.host, ref) === 1 && !isPfmemalloc(pool.host, ref);
 }
 
-/** Syncs a buffer for the device before it is recycled. */
-export function syncForDevice(pool: PoolState, ref: NetmemRef, dmaSyncSize: number): void {
-  const pfn = pool.i32[pool.host.dmaAt + ((ref >>> 1) & IDX_MASK)]!;
-  const { maxLenBytes, offsetBytes } = pool.params;
-  const len = dmaSyncSize < 0 || dmaSyncSize > maxLenBytes ? maxLenBytes : dmaSyncSize;
-  if (pfn !== 0) pool.host.dma?.syncForDevice(pfn, offsetBytes, len, pool.dmaDir);
-}
-
 /** Marks an out buffer as inside the pool and returns its armed reference. */
 export function arm(pool: PoolState, ref: NetmemRef): NetmemRef {
   const next = (ref + GEN_ONE) & REF_MASK;
@@ -111,7 +103,7 @@ export function afterPut(pool: PoolState): void {
 }
 
 function recycleKept(pool: PoolState, ref: NetmemRef, dmaSyncSize: number, direct: boolean): void {
-  if ((pool.slow & SlowBit.DmaSync) !== 0) syncForDevice(pool, ref, dmaSyncSize);
+  if ((pool.slow & SlowBit.DmaSync) !== 0) pool.dma?.syncForDevice(ref, dmaSyncSize);
   const next = arm(pool, ref);
   if (direct && pushCache(pool, next)) return;
   if (!pool.ring.produce(next)) dropRingFull(pool, next);

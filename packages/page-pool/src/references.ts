@@ -15,7 +15,7 @@ import {
 import { BIAS_MAX } from "./limits.ts";
 import { failFragment } from "./pool-errors.ts";
 import type { PoolState } from "./pool-state.ts";
-import { checkOwn } from "./put-slow.ts";
+import { afterPut, checkOwn } from "./put-slow.ts";
 
 /** Whether `n` can be a number of references. */
 function isCount(n: number): boolean {
@@ -34,7 +34,9 @@ export function unref(pool: PoolState, ref: NetmemRef, n: number): number {
   checkLive(pool.host, ref);
   if (!isCount(n)) failFragment(ref, n);
   const left = unrefNetmem(pool.host, ref, n);
-  return left < 0 ? failFragment(ref, n) : left;
+  if (left < 0) failFragment(ref, n);
+  afterPut(pool);
+  return left;
 }
 
 /** The live reference of the buffer that holds an arena byte. @throws a misuse error when there is none */

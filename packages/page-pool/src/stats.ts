@@ -17,6 +17,7 @@ import {
   read,
 } from "./counters.ts";
 import type { PoolState } from "./pool-state.ts";
+import { allocsAreFast } from "./slow-mode.ts";
 
 /** How allocations were served (kernel: `page_pool_alloc_stats`). */
 export interface PagePoolAllocStats {
@@ -64,7 +65,7 @@ export function createPagePoolStats(): PagePoolStats {
 
 /** Adds a pool's counters to `into`, as the kernel's getter does. */
 export function addStats(pool: PoolState, into: PagePoolStats): void {
-  const from = pool.finalStats ?? readStats(pool);
+  const from = pool.life.finalStats ?? readStats(pool);
   for (const name of Object.keys(from.alloc) as (keyof PagePoolAllocStats)[]) into.alloc[name] += from.alloc[name];
   for (const name of Object.keys(from.recycle) as (keyof PagePoolRecycleStats)[])
     into.recycle[name] += from.recycle[name];
@@ -75,7 +76,7 @@ export function readStats(pool: PoolState): PagePoolStats {
   const { i32, countersAt } = pool;
   foldRing(i32, countersAt, pool.ring.produced);
   const counter = (which: number): number => read(i32, countersAt + which);
-  const fast = counter(C_FAST) + (pool.slow === 0 ? FOLD - i32[pool.at + OWN_LEFT]! : 0);
+  const fast = counter(C_FAST) + (allocsAreFast(pool) ? FOLD - i32[pool.at + OWN_LEFT]! : 0);
   return {
     alloc: {
       fast,

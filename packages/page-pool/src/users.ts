@@ -1,6 +1,5 @@
 import { failParam, type Napi, OWN_MEM_ID } from "@netmem/core";
-import { failDestroyed } from "./alloc-slow.ts";
-import { failNapi } from "./pool-errors.ts";
+import { failDestroyed, failNapi } from "./pool-errors.ts";
 import type { PoolState } from "./pool-state.ts";
 import { applyMode } from "./slow-mode.ts";
 

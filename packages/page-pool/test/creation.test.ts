@@ -160,6 +160,28 @@ describe("the first check wins", () => {
     expect(createPagePool(bench.host, providerParams(provider)).allocNetmem()).not.toBe(0);
   });
 
+  test("2.2 buffers are at most 1 GiB, also those of a provider", () => {
+    const bench = makeBench();
+    const provider = new FakeNiovProvider({ host: bench.host, count: 4 });
+    provider.init = () => {};
+    const pool = createPagePool(bench.host, { ...providerParams(provider), order: 18 });
+    expect(pool.bufferBytes).toBe(2 ** 30);
+    const params = { ...providerParams(provider), order: 19 };
+    const error = expectRefused(bench.host, "ERR_NETMEM_INVALID_PARAM", () => createPagePool(bench.host, params));
+    expect(error).toMatchObject({ errno: "EINVAL", param: "order", value: 19 });
+  });
+
+  test("2.6 a pool that is made in hard-interrupt context is in that mode", () => {
+    const bench = makeBench();
+    bench.host.context.hardirq = true;
+    const pool = createPagePool(bench.host);
+    const ref = take(pool);
+    expectRefused(bench.host, "ERR_NETMEM_HARDIRQ", () => pool.recycleDirect(ref));
+    bench.host.context.hardirq = false;
+    pool.recycleDirect(ref);
+    expect(pool.slow).toBe(0);
+  });
+
   test("2.2 a provider may use an order beyond the page allocator's", () => {
     const { host } = makeBench({ dma: new FakeDmaDevice() });
     const provider = new FakeNiovProvider({ host, count: 4 });

@@ -18,6 +18,7 @@ export class FakeDmaDevice implements DmaDevice {
   readonly needsSync: boolean;
   readonly live = new Map<number, Mapping>();
   readonly syncs: SyncCall[] = [];
+  readonly cpuSyncs: SyncCall[] = [];
   maps = 0;
   unmaps = 0;
   private readonly faults: FaultInjector | null;
@@ -48,7 +49,11 @@ export class FakeDmaDevice implements DmaDevice {
     this.syncs.push({ pfn, offset, len });
   }
 
-  syncForCpu(): void {}
+  syncForCpu(pfn: number, offset: number, len: number, dir: DmaDir): void {
+    const mapping = this.live.get(pfn);
+    if (mapping !== undefined && mapping.dir !== dir) throw new Error(`sync of ${pfn}, which is not mapped like that`);
+    this.cpuSyncs.push({ pfn, offset, len });
+  }
 
   translateMany(): void {}
 }

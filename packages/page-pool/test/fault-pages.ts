@@ -9,9 +9,10 @@ export function faultyPages(faults: FaultInjector): (host: Host) => PageAllocato
     return {
       name: "faulty pages",
       totalPageCount: inner.totalPageCount,
-      freePageCount: () => inner.freePageCount(),
-      allocPages: (order: number): PageRef | 0 => (faults.shouldFail("pages.alloc") ? 0 : inner.allocPages(order)),
-      allocBulk: (out, max) => inner.allocBulk(out, faults.capBulk("pages.bulk", max)),
+      freePageCount: (nid) => inner.freePageCount(nid),
+      allocPages: (order: number, nid?: number): PageRef | 0 =>
+        faults.shouldFail("pages.alloc") ? 0 : inner.allocPages(order, nid),
+      allocBulk: (out, max, nid) => inner.allocBulk(out, faults.capBulk("pages.bulk", max), nid),
       freePage: (ref) => inner.freePage(ref),
       freeBulk: (refs, count) => inner.freeBulk(refs, count),
     };

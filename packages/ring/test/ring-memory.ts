@@ -40,8 +40,11 @@ export interface TestMemory extends RingMemory {
 }
 
 /** Memory for rings: `pageCount` pages of 4 KiB, all bits set, so that nobody can rely on fresh memory being zero. */
-export function createRingMemory(pageCount = 64): TestMemory {
-  const i32 = new Int32Array(pageCount * 1024).fill(-1);
+export function createRingMemory(
+  pageCount = 64,
+  buffer: ArrayBufferLike = new ArrayBuffer(pageCount * 4096),
+): TestMemory {
+  const i32 = new Int32Array(buffer).fill(-1);
   const pages = new BumpPages(pageCount);
   return { i32, pages, heap: new ArenaHeap(i32, pages, 12) };
 }

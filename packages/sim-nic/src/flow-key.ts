@@ -41,6 +41,8 @@ export class FlowKey {
   addrAt = 0;
   /** Where the source port starts; the destination's follows. Valid for kinds with ports. */
   portsAt = 0;
+  /** IP protocol, 6 or 17. Valid for kinds with ports. */
+  proto = 0;
 
   /** Parses the `lenBytes` bytes at `at`: Ethernet, up to two VLAN tags, IPv4 or IPv6, TCP or UDP. Sets and returns `kind`. */
   parse(bytes: Uint8Array, at: number, lenBytes: number): number {
@@ -68,6 +70,7 @@ export class FlowKey {
     const l4 = l3 + headerBytes;
     if ((proto !== PROTO_TCP && proto !== PROTO_UDP) || fragment !== 0 || l4 + 4 > end) return IPV4;
     this.portsAt = l4;
+    this.proto = proto;
     return IPV4_PORTS;
   }
 
@@ -83,6 +86,7 @@ export class FlowKey {
     }
     if ((next !== PROTO_TCP && next !== PROTO_UDP) || l4 + 4 > end) return IPV6;
     this.portsAt = l4;
+    this.proto = next;
     return IPV6_PORTS;
   }
 }

@@ -9,6 +9,7 @@ export {
 } from "./descriptor-ring.ts";
 export type { DescriptorRingParams } from "./descriptor-ring.ts";
 export { FlowKey, FlowKind } from "./flow-key.ts";
+export { FlowTable, MAX_EXACT_RULES, MAX_WILDCARD_RULES } from "./flow-table.ts";
 export { FrameTx } from "./frame-tx.ts";
 export { Interrupt } from "./interrupt.ts";
 export { NicQueue } from "./nic-queue.ts";

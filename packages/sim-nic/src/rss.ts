@@ -30,7 +30,7 @@ function isPlainIpv4(bytes: Uint8Array, at: number): boolean {
   );
 }
 
-/** Chooses a queue for every frame, the same for all frames of a flow. Frames without a flow go to queue 0. */
+/** Chooses a queue for every frame, the same for all frames of a flow. Frames without a flow have hash 0. */
 export class Rss {
   /** Hash of the frame given to the last {@link chooseQueue}, 0 when it has none. */
   lastHash = 0;
@@ -58,6 +58,21 @@ export class Rss {
     for (let n = 0; n < RSS_TABLE_SIZE; n++) this.table[n] = table[n]!;
   }
 
+  /**
+   * Control path. Takes a queue out of the indirection table: its entries are dealt to the queues that are left, in turn.
+   * For a queue that only flow rules shall fill.
+   * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) for the last queue of the table.
+   */
+  excludeQueue(queueIdx: number): void {
+    checkInt("queueIdx", queueIdx, 0, this.queueCount - 1);
+    const rest = [...new Set(this.table)].filter((one) => one !== queueIdx);
+    if (rest.length === 0) failParam("queueIdx", queueIdx, "not the last queue", "Leave a queue in the table.");
+    let dealt = 0;
+    for (let n = 0; n < RSS_TABLE_SIZE; n++) {
+      if (this.table[n] === queueIdx) this.table[n] = rest[dealt++ % rest.length]!;
+    }
+  }
+
   /** Queue of the frame of `lenBytes` bytes at `at`; leaves its hash in {@link lastHash}. 6 ns for IPv4. */
   chooseQueue(bytes: Uint8Array, at: number, lenBytes: number): number {
     if (lenBytes >= PLAIN_BYTES && isPlainIpv4(bytes, at)) {
@@ -72,7 +87,7 @@ export class Rss {
     const kind = this.key.parse(bytes, at, lenBytes);
     if (kind === NONE) {
       this.lastHash = 0;
-      return 0;
+      return this.table[0]!;
     }
     const hash = this.hashOf(kind, bytes);
     this.lastHash = hash;

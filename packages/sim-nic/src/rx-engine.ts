@@ -1,5 +1,5 @@
 /* data path */
-import type { DmaDevice, Host } from "@netmem/core";
+import { type DmaDevice, DmaDir, type Host } from "@netmem/core";
 import { DescFetch } from "./desc-fetch.ts";
 import {
   DESC_FLAGS,
@@ -46,7 +46,7 @@ export class RxEngine {
     this.at = ring.at;
     this.descsAt = ring.descsAt;
     this.mask = ring.mask;
-    this.fetch = new DescFetch(host, ring, dma);
+    this.fetch = new DescFetch(host, ring, dma, DmaDir.FromDevice);
     this.copy = copy;
     this.irq = irq;
   }

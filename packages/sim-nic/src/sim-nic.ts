@@ -1,6 +1,7 @@
 /* data path */
 import { checkInt, type DmaDevice, failParam, type Host } from "@netmem/core";
 import { DmaCopy } from "./dma-copy.ts";
+import { FlowTable } from "./flow-table.ts";
 import { NicQueue, type NicQueueParams } from "./nic-queue.ts";
 import type { RxEngine } from "./rx-engine.ts";
 import { Rss } from "./rss.ts";
@@ -20,8 +21,8 @@ export interface SimNicParams extends NicQueueParams {
   readonly hashKey?: ArrayLike<number>;
   /** Longer frames are dropped. Bytes, without frame check sequence; default 9018, at most 65536. */
   readonly maxFrameBytes?: number;
-  /** Device that translates descriptor addresses. Default: the host's, if it has one. */
-  readonly dma?: DmaDevice | null;
+  /** Device that translates descriptor addresses, or what gives each queue its own. Default: the host's, if it has one. */
+  readonly dma?: DmaDevice | null | ((queueIdx: number) => DmaDevice | null);
 }
 
 /** What a NIC counted, over all queues. */
@@ -48,10 +49,14 @@ export interface SimNicStats {
 export class SimNic implements TxPort {
   declare readonly host: Host;
   declare readonly rss: Rss;
+  /** Flows that go to a queue of their own; a device's `steering`. */
+  declare readonly flows: FlowTable;
   /** Frames dropped for their length. */
   lengthErrors = 0;
   isTxPaused = false;
   wire: WireSink = openWire;
+  /** Flow rules in force. */
+  private ruleCount = 0;
   declare private readonly queues: NicQueue[];
   declare private readonly rxEngines: RxEngine[];
   declare private readonly copy: DmaCopy;
@@ -63,10 +68,12 @@ export class SimNic implements TxPort {
     const maxFrameBytes = params.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES;
     this.maxFrameBytes = checkInt("maxFrameBytes", maxFrameBytes, 60, MAX_FRAME_BYTES);
     const dma = params.dma === undefined ? host.dma : params.dma;
+    const dmaOf = typeof dma === "function" ? dma : (): DmaDevice | null => dma;
     this.host = host;
     this.rss = new Rss(queueCount, params.hashKey);
+    this.flows = new FlowTable(queueCount, (ruleCount) => (this.ruleCount = ruleCount));
     this.copy = new DmaCopy(host);
-    this.queues = Array.from({ length: queueCount }, () => new NicQueue(host, params, dma, this.copy, this));
+    this.queues = Array.from({ length: queueCount }, (_, n) => new NicQueue(host, params, dmaOf(n), this.copy, this));
     this.rxEngines = this.queues.map((queue) => queue.rxEngine);
   }
 
@@ -102,7 +109,8 @@ export class SimNic implements TxPort {
       return false;
     }
     this.copy.setSource(bytes);
-    const queueIdx = this.rss.chooseQueue(bytes, at, lenBytes);
+    let queueIdx = this.rss.chooseQueue(bytes, at, lenBytes);
+    if (this.ruleCount !== 0) queueIdx = this.flows.steer(bytes, at, lenBytes, queueIdx);
     return this.rxEngines[queueIdx]!.deliver(at, lenBytes, this.rss.lastHash);
   }
 

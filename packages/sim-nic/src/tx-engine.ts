@@ -1,5 +1,5 @@
 /* data path */
-import type { DmaDevice, Host } from "@netmem/core";
+import { type DmaDevice, DmaDir, type Host } from "@netmem/core";
 import { DescFetch } from "./desc-fetch.ts";
 import { DESC_FLAGS, DESC_LENGTH, DESC_OFFSET, DescFlag, type DescriptorRing } from "./descriptor-ring.ts";
 import type { Interrupt } from "./interrupt.ts";
@@ -50,7 +50,7 @@ export class TxEngine {
     this.host = host;
     this.ring = ring;
     this.i32 = host.i32;
-    this.fetch = new DescFetch(host, ring, dma);
+    this.fetch = new DescFetch(host, ring, dma, DmaDir.ToDevice);
     this.irq = irq;
     this.port = port;
     this.gatherBytes = Math.max(MIN_GATHER_BYTES, (port.maxFrameBytes + 3) & ~3);

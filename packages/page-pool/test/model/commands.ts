@@ -216,6 +216,24 @@ function faults(world: World, x: number, y: number): void {
   if (x % 7 === 4) f.failWithProbability("dma.map", 0.3);
 }
 
+/** The thread moves to another node, or a pool does. */
+function node(world: World, x: number, y: number): void {
+  if (y % 3 === 0) world.host.context.nid = x & 1;
+  else world.pickPool(x)?.pool.nidChanged(((y >>> 2) % 3) - 1);
+}
+
+/** The page allocator wants idle pages back. */
+function shrink(world: World, x: number, y: number): void {
+  const idle = world.pools.reduce((n, { pool, niov }) => n + (niov ? 0 : idlePages(pool)), 0);
+  const target = 1 + (y % (x % 4 === 0 ? 1000 : 20));
+  const got = world.host.shrinkers.reclaim(target);
+  check(got <= idle && got >= Math.min(idle, target), () => `${got} of ${idle} idle pages for ${target}`);
+}
+
+function idlePages(pool: PoolLedger["pool"]): number {
+  return (pool.ring.count + pool.i32[pool.at]!) << pool.order;
+}
+
 function destroy(world: World, x: number, y: number): void {
   const home = world.pickPool(x);
   if (home === null) return;
@@ -265,6 +283,8 @@ const table: readonly (readonly [weight: number, run: Run])[] = [
   [1, direct],
   [2, faults],
   [8, misuse],
+  [2, node],
+  [1, shrink],
   [1, destroy],
   [1, wait],
   [2, advance],

@@ -44,7 +44,8 @@ export class World {
 
   constructor() {
     this.host = createHost({
-      arenaBytes: 4 * 2 ** 20,
+      arenaBytes: 8 * 2 ** 20,
+      nodes: 2,
       clock: this.clock,
       pageAllocator: faultyPages(this.faults),
       dma: this.dma,
@@ -86,8 +87,8 @@ export class World {
     const napi = this.napis[kind % 2] ?? null;
     const kinds: readonly PagePoolParams[] = [
       { directRecycle: "napi", napi },
-      { directRecycle: "napi", napi, order: 2 },
-      { directRecycle: "ownerThread" },
+      { directRecycle: "napi", napi, order: 2, nid: 1 },
+      { directRecycle: "ownerThread", clearOnEntry: true, nid: 0 },
       { directRecycle: "ownerThread", debug: true },
       { directRecycle: "napi", napi, ...providerParams(this.provider) },
       { directRecycle: "napi", cpuid: 2, flags: PagePoolFlag.DmaMap | PagePoolFlag.DmaSyncDev, maxLenBytes: 100 },

@@ -1,0 +1,19 @@
+import type { createMemory } from "@netmem/core";
+
+export const BURST = 64;
+/** Slots of the rings between two threads: a worker that is not running for a while holds nobody up at once. */
+export const RING_SIZE = 1024;
+
+/** What the other thread is started with. */
+export interface ThreadInput {
+  readonly role: "consume" | "return" | "listen";
+  readonly memory: ReturnType<typeof createMemory>;
+  /** Ring on the way to it. */
+  readonly ringAt: number;
+  readonly inboxAt: number;
+  readonly linkAt: number;
+  /** Word where it counts what it got, after each batch, in rounds of 2^30. */
+  readonly countAt: number;
+  /** Word that stays 0. */
+  readonly idleAt: number;
+}

@@ -1,0 +1,318 @@
+/*
+ * data path
+ *
+ * An inbox: references from many workers to one owner, see inbox-words.ts for its memory. Nothing is dropped and nobody
+ * waits: what finds the worker's ring full goes on an overflow list through the descriptors' link words.
+ */
+import { checkInt, IDX_MASK as IDX_MASK_ } from "@netmem/core";
+import {
+  announceSleep as announceSleep_,
+  claimWake as claimWake_,
+  endSleep as endSleep_,
+  INBOX_WORDS,
+  isRung as isRung_,
+  pushOverflow as pushOverflow_,
+  REST as REST_,
+  REST_FROM as REST_FROM_,
+  ringDoorbell as ringDoorbell_,
+  RINGS,
+  SLEEPING,
+  STRIDE,
+  takeDoorbell as takeDoorbell_,
+  takeOverflow as takeOverflow_,
+  unlinkNext as unlinkNext_,
+  WORKERS,
+} from "./inbox-words.ts";
+import type { RingMemory } from "./ptr-ring.ts";
+import { initSpscWords, spscWords } from "./spsc-ring-words.ts";
+import { checkRingSize, SpscConsumer, SpscProducer } from "./spsc-ring.ts";
+
+const IDX_MASK = IDX_MASK_;
+const REST = REST_;
+const REST_FROM = REST_FROM_;
+const announceSleep = announceSleep_;
+const claimWake = claimWake_;
+const endSleep = endSleep_;
+const isRung = isRung_;
+const pushOverflow = pushOverflow_;
+const ringDoorbell = ringDoorbell_;
+const takeDoorbell = takeDoorbell_;
+const takeOverflow = takeOverflow_;
+const unlinkNext = unlinkNext_;
+
+/** One bit of the doorbell each. */
+export const MAX_INBOX_WORKERS = 32;
+
+export interface InboxParams {
+  /** Threads that may put something in, 1 to 32. */
+  readonly workers: number;
+  /** Slots of each worker's ring, a power of two. Four batches of 64 are a good size: 256. */
+  readonly ringSize: number;
+  /** Value of the rings' free-running counts at the start. Tests start them just below the wrap. Default 0. */
+  readonly startCount?: number;
+}
+
+/**
+ * Makes an inbox: its words at `at` (7 words that nobody else uses, on a line of their own; an owner record has such a
+ * line at `OWN_REMOTE`), its rings from the heap. Both ends attach to `at`. Control path, on the thread that owns the heap.
+ *
+ * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_NO_MEMORY` (ENOMEM); nothing has changed then.
+ */
+export function createInbox(memory: RingMemory, at: number, params: InboxParams): void {
+  const { i32, heap } = memory;
+  const workers = checkInt("workers", params.workers, 1, MAX_INBOX_WORKERS) | 0;
+  const size = checkRingSize("ringSize", params.ringSize);
+  const stride = spscWords(size);
+  const rings = heap.allocWords(workers * stride);
+  const startCount = (params.startCount ?? 0) | 0;
+  for (let worker = 0; worker < workers; worker++) initSpscWords(i32, rings + worker * stride, size, startCount);
+  i32.fill(0, at, at + INBOX_WORDS);
+  i32[at + WORKERS] = workers;
+  i32[at + RINGS] = rings;
+  i32[at + STRIDE] = stride;
+}
+
+/**
+ * Gives the rings back. No worker knows the inbox any more, and the owner has emptied it: what is inside is forgotten.
+ * Control path.
+ * @throws `ERR_NETMEM_BAD_HEAP_FREE` (EINVAL) the second time.
+ */
+export function freeInbox(memory: RingMemory, at: number): void {
+  const { i32, heap } = memory;
+  heap.freeWords(i32[at + RINGS]!, i32[at + WORKERS]! * i32[at + STRIDE]!);
+}
+
+function ringOf(i32: Int32Array, at: number, worker: number): number {
+  return i32[at + RINGS]! + worker * i32[at + STRIDE]!;
+}
+
+/**
+ * A worker's end of an inbox; one per worker number at a time. {@link push} keeps references back, {@link publish} hands
+ * them over, once per batch.
+ *
+ * A reference on the overflow list uses the link word of its descriptor, so it must be on no other list. Whoever cannot be
+ * sure of its callers claims what did not fit, before {@link pushToList}: one compareExchange for each of those alone.
+ */
+export class InboxProducer {
+  declare private readonly i32: Int32Array;
+  declare private readonly linkAt: number;
+  declare private readonly ring: SpscProducer;
+  /** Pushed, unpublished references that found the ring full: a chain; 0 for none. */
+  declare private first: number;
+  declare private last: number;
+  declare private readonly at: number;
+  declare private readonly bit: number;
+  /** Entries that found the ring full, free-running 32 bits. */
+  declare overflowCount: number;
+  /** Which worker's entries these are. */
+  declare readonly worker: number;
+
+  /**
+   * @param at word offset of the inbox. @param linkAt word offset of the link column: `host.linkAt`.
+   * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) for a worker that the inbox has no ring for.
+   */
+  constructor(i32: Int32Array, at: number, worker: number, linkAt: number) {
+    checkInt("worker", worker, 0, i32[at + WORKERS]! - 1);
+    this.i32 = i32;
+    this.linkAt = linkAt;
+    this.ring = new SpscProducer(i32, ringOf(i32, at, worker));
+    this.first = 0;
+    this.last = 0;
+    this.at = at;
+    this.bit = 1 << worker;
+    this.overflowCount = 0;
+    this.worker = worker;
+  }
+
+  /** Takes a reference; the owner sees it after {@link publish}. Never refuses. */
+  push(ref: number): void {
+    if (!this.pushToRing(ref)) this.pushToList(ref);
+  }
+
+  /** As {@link push}, but false when the ring is full, or when an entry of this batch found it full already. */
+  pushToRing(ref: number): boolean {
+    return this.first === 0 && this.ring.push(ref);
+  }
+
+  /** Puts a reference on the overflow list. Its link word is written now. */
+  pushToList(ref: number): void {
+    // Nobody else reads these links before pushOverflow releases them.
+    if (this.first === 0) this.first = ref;
+    else this.i32[this.linkAt + ((this.last >>> 1) & IDX_MASK)] = ref;
+    this.last = ref;
+    this.overflowCount = (this.overflowCount + 1) | 0;
+  }
+
+  /**
+   * Hands over everything pushed. True when the owner sleeps and this call is the one that has to wake it, by
+   * {@link wake} or in whichever way that owner waits.
+   */
+  publish(): boolean {
+    const isRingUsed = this.ring.publish();
+    if (this.first !== 0) {
+      pushOverflow(this.i32, this.ring.at, this.linkAt, this.first, this.last);
+      this.first = 0;
+    } else if (!isRingUsed) return false;
+    return ringDoorbell(this.i32, this.at, this.bit) && claimWake(this.i32, this.at);
+  }
+
+  /** Pushes and publishes `src[srcAt ... srcAt + count)`; the answer is that of {@link publish}. */
+  putBatch(src: Int32Array, srcAt: number, count: number): boolean {
+    // One look at the ring for all; what it cannot take goes on the list at once.
+    const taken = this.first === 0 ? this.ring.pushBatch(src, srcAt, count) : 0;
+    for (let n = taken; n < count; n++) this.pushToList(src[srcAt + n]!);
+    return this.publish();
+  }
+
+  /** Wakes an owner that waits at {@link Inbox.sleepingAt}, after {@link publish} said so. A system call: some 5 us. */
+  wake(): void {
+    // Partner: the owner's Atomics.wait. claimWake has changed the word, so an owner on its way there does not sleep.
+    Atomics.notify(this.i32, this.at + SLEEPING);
+  }
+}
+
+/**
+ * The owner's end. Made over an inbox that was used before, it goes on where the last owner stopped: it looks into every
+ * ring once, whatever the doorbell says.
+ */
+export class Inbox {
+  declare private readonly i32: Int32Array;
+  declare readonly at: number;
+  declare private readonly linkAt: number;
+  declare private readonly rings: readonly SpscConsumer[];
+  /** Bits of workers still to look at in this round, and again in the next. */
+  declare private pending: number;
+  declare private again: number;
+  declare private readonly everybody: number;
+  /** First reference of the chain being delivered, 0 for none. */
+  declare private rest: number;
+  /** Whether the arena holds a copy of `rest` for the next owner. */
+  declare private isRestSaved: boolean;
+  /** Worker that the entries of the last {@link take} came from. */
+  declare from: number;
+  /** Entries that came by overflow lists, free-running 32 bits. */
+  declare overflowCount: number;
+
+  /** @param at word offset of the inbox. @param linkAt word offset of the link column: `host.linkAt`. */
+  constructor(i32: Int32Array, at: number, linkAt: number) {
+    const workers = i32[at + WORKERS]!;
+    this.i32 = i32;
+    this.at = at;
+    this.linkAt = linkAt;
+    this.rings = Array.from({ length: workers }, (_, worker) => new SpscConsumer(i32, ringOf(i32, at, worker)));
+    this.everybody = (-1 >>> (32 - workers)) | 0;
+    this.pending = this.everybody;
+    this.again = 0;
+    this.rest = i32[at + REST]!;
+    this.isRestSaved = this.rest !== 0;
+    this.from = i32[at + REST_FROM]!;
+    this.overflowCount = 0;
+    // What the last owner said of its sleep is over.
+    Atomics.store(i32, at + SLEEPING, 0);
+  }
+
+  /**
+   * Word that is 1 while the owner may sleep: `Atomics.wait(i32, inbox.sleepingAt, 1)`. Not the doorbell: a worker that is
+   * late may use up its wake-up between {@link prepareSleep} and the wait, and this word remembers that.
+   */
+  get sleepingAt(): number {
+    return this.at + SLEEPING;
+  }
+
+  /**
+   * Takes up to `max` entries of one worker, which {@link from} names, into `dst[dstAt...]`; returns how many. 0: there
+   * was nothing, from anybody, or no room in `dst`. Workers take turns.
+   */
+  take(dst: Int32Array, dstAt: number, max: number): number {
+    const room = dst.length - dstAt;
+    const wanted = max < room ? max : room;
+    if (wanted <= 0) return 0;
+    if (this.rest !== 0) return this.takeRest(dst, dstAt, wanted);
+    while (this.pending !== 0 || this.beginRound()) {
+      const taken = this.takeFrom(this.nextWorker(), dst, dstAt, wanted);
+      if (taken > 0) return taken;
+    }
+    return 0;
+  }
+
+  /** Lets {@link take} look into every ring once, whatever the doorbell says: for when a worker died before it rang. */
+  checkAll(): void {
+    this.pending = this.everybody;
+  }
+
+  /** Whether {@link take} would find something that it knows of already, or the doorbell was rung. */
+  hasWork(): boolean {
+    return (this.rest | this.pending | this.again) !== 0 || isRung(this.i32, this.at);
+  }
+
+  /**
+   * Asks whether the owner may sleep. True: nothing is there, and from now on one worker is told to wake it. The caller
+   * then waits at {@link sleepingAt}, or for a message that is kept until it looks, as long as it likes, and ends with
+   * {@link cancelSleep}. It may be woken for nothing. False: there is work.
+   */
+  prepareSleep(): boolean {
+    if ((this.rest | this.pending | this.again) !== 0) return false;
+    announceSleep(this.i32, this.at);
+    // The second look: a worker that rang before the announcement saw nobody to wake.
+    if (!isRung(this.i32, this.at)) return true;
+    endSleep(this.i32, this.at);
+    return false;
+  }
+
+  /** The owner is awake: nobody needs to wake it. */
+  cancelSleep(): void {
+    endSleep(this.i32, this.at);
+  }
+
+  private beginRound(): boolean {
+    this.pending = this.again | takeDoorbell(this.i32, this.at);
+    this.again = 0;
+    return this.pending !== 0;
+  }
+
+  /** Takes the next worker behind the last one out of the round. */
+  private nextWorker(): number {
+    const behind = this.pending & (-2 << this.from);
+    const rest = behind === 0 ? this.pending : behind;
+    const bit = rest & -rest;
+    this.pending ^= bit;
+    return 31 - Math.clz32(bit);
+  }
+
+  private takeFrom(worker: number, dst: Int32Array, dstAt: number, max: number): number {
+    const ring = this.rings[worker]!;
+    this.from = worker;
+    const taken = ring.consumeBatch(dst, dstAt, max);
+    if (taken === max) {
+      this.again |= 1 << worker;
+      return taken;
+    }
+    // The ring was seen empty after the doorbell had been taken: what comes later rings again. So for the list.
+    this.rest = takeOverflow(this.i32, ring.at);
+    if (this.rest === 0) return taken;
+    if (taken === 0) return this.takeRest(dst, dstAt, max);
+    this.saveRest(this.rest);
+    return taken;
+  }
+
+  private takeRest(dst: Int32Array, dstAt: number, max: number): number {
+    const { i32, linkAt } = this;
+    let ref = this.rest;
+    let taken = 0;
+    while (ref !== 0 && taken < max) {
+      dst[dstAt + taken++] = ref;
+      ref = unlinkNext(i32, linkAt, ref);
+    }
+    this.rest = ref;
+    this.overflowCount = (this.overflowCount + taken) | 0;
+    if (ref !== 0 || this.isRestSaved) this.saveRest(ref);
+    return taken;
+  }
+
+  /** The owner's thread may end before it comes back. */
+  private saveRest(ref: number): void {
+    this.i32[this.at + REST] = ref;
+    this.i32[this.at + REST_FROM] = this.from;
+    this.isRestSaved = ref !== 0;
+  }
+}
