@@ -1,8 +1,8 @@
 import type { createMemory } from "@netmem/core";
 
 export const BURST = 64;
-/** Slots of the rings between two threads: a worker that is not running for a while holds nobody up at once. */
-export const RING_SIZE = 1024;
+/** Slots of the rings between two threads: enough to go on while the other one is off its CPU for a moment. */
+export const RING_SIZE = 8192;
 
 /** What the other thread is started with. */
 export interface ThreadInput {

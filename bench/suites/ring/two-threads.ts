@@ -1,4 +1,7 @@
-/** Rows with a second thread: one hands over, the other takes. */
+/**
+ * Rows with a second thread: one hands over, the other takes. They want two free cores: where both threads share one, they
+ * measure the scheduler.
+ */
 
 import { createMemory, makeRef } from "@netmem/core";
 import { createInbox, createSpscRing, Inbox, INBOX_WORDS, type RingMemory, SpscProducer } from "@netmem/ring";
@@ -11,7 +14,7 @@ import { BURST, RING_SIZE, type ThreadInput } from "./thread-input.ts";
 const ARENA_BYTES = 4 * 2 ** 20;
 const WARM_UP_SAMPLES = 5;
 /** Buffers on their way around; fewer than a ring holds, so that nothing overflows. */
-const IN_FLIGHT = 512;
+const IN_FLIGHT = 4096;
 
 export interface Words extends RingMemory {
   readonly memory: ReturnType<typeof createMemory>;

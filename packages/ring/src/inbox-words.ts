@@ -35,6 +35,11 @@ const DOORBELL_AT = DOORBELL;
 const SLEEPING_AT = SLEEPING;
 const OVERFLOW_AT = OVERFLOW;
 
+/** Word offset of a worker's ring. Read when an end attaches. */
+export function ringOf(i32: Int32Array, at: number, worker: number): number {
+  return i32[at + RINGS]! + worker * i32[at + STRIDE]!;
+}
+
 /** Worker, after publishing: sets its bit, unless it is set and not taken. True when the caller set it. */
 export function ringDoorbell(i32: Int32Array, at: number, bit: number): boolean {
   // Partner: takeDoorbell. A plain read could be older than the publication before it, and find a bit that was taken.

@@ -1,5 +1,6 @@
-export { createInbox, freeInbox, Inbox, InboxProducer, MAX_INBOX_WORKERS } from "./inbox.ts";
+export { createInbox, freeInbox, Inbox, MAX_INBOX_WORKERS } from "./inbox.ts";
 export type { InboxParams } from "./inbox.ts";
+export { InboxProducer } from "./inbox-producer.ts";
 export { INBOX_WORDS } from "./inbox-words.ts";
 export { PtrRing } from "./ptr-ring.ts";
 export type { PtrRingOptions, RingMemory } from "./ptr-ring.ts";

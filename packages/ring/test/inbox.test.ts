@@ -64,6 +64,25 @@ test("what finds the ring full comes by the list: the ring's entries first, then
   expect([takeAll(inbox), workers[0]!.overflowCount]).toEqual([["0:7"], 4]);
 });
 
+test("within a batch the order is kept, also when the ring gets room in the middle of it", () => {
+  const { inbox, workers } = subjectOf({ ringSize: 1 });
+  putAll(workers[0]!, 1);
+  workers[0]!.push(refOf(2));
+  expect(takeAll(inbox)).toEqual(["0:1"]);
+  workers[0]!.push(refOf(3));
+  expect(putAll(workers[0]!, 4)).toBe(false);
+  expect(takeAll(inbox)).toEqual(["0:2", "0:3", "0:4"]);
+});
+
+test("the same reference twice on one list: the walk ends", () => {
+  const { inbox, workers } = subjectOf({ ringSize: 1 });
+  putAll(workers[0]!, 1);
+  putAll(workers[0]!, 5);
+  putAll(workers[0]!, 6, 5);
+  const refs = new Int32Array(64);
+  expect([inbox.take(refs, 0, 64), inbox.take(refs, 0, 64), inbox.take(refs, 0, 64)]).toEqual([1, 3, 0]);
+});
+
 test("a caller may see what finds the ring full, and claim it first", () => {
   const { inbox, workers } = subjectOf({ ringSize: 1 });
   const worker = workers[0]!;

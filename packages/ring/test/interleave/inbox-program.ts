@@ -1,6 +1,7 @@
 import type { InterleaveProgram, ThreadBody } from "@netmem/testing";
 import { DOORBELL, RINGS, SLEEPING, STRIDE, WORKERS } from "../../src/inbox-words.ts";
-import { Inbox, InboxProducer } from "../../src/inbox.ts";
+import { InboxProducer } from "../../src/inbox-producer.ts";
+import { Inbox } from "../../src/inbox.ts";
 import { HEAD, initSpscWords, OVERFLOW, SLOTS, TAIL } from "../../src/spsc-ring-words.ts";
 import { pause } from "./expectations.ts";
 
