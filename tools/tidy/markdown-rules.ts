@@ -5,7 +5,7 @@ const MD = /\.md$/;
 /** Written by a tool, one entry per change, without a title. */
 const CHANGESET = /^\.changeset\/(?!README)/;
 const LIMITS_HEADING = /^#{2,3} .*\b(not|limits?|limitations?)\b/i;
-const MACHINE_PATH = /(?<![\w.$})/-])\/(work|tmp|root|home\/\w+)\/|\.\.\/shared\b/;
+const MACHINE_PATH = /(?<![\w.$})-])\/(?:home|root|Users|tmp)\//;
 const HYPE = new RegExp(
   `\\b(${[
     "blazing(ly)?",

@@ -63,7 +63,7 @@ const PATTERNS: readonly Pattern[] = [
   },
   {
     rule: "no-machine-path",
-    pattern: /(?<![\w.$})-])\/work\/|\.\.\/shared\b/,
+    pattern: /(?<![\w.$})-])\/(?:home|root|Users)\//,
     view: "comments",
     files: TS,
     message: "a path of somebody's machine",
