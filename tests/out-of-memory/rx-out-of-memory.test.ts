@@ -1,11 +1,11 @@
 import { Order0Driver } from "@netmem-examples/driver-order0";
 import { PagePoolDriver } from "@netmem-examples/driver-page-pool";
 import { SplitPageDriver } from "@netmem-examples/driver-split-page";
-import { isNetmemError } from "@netmem/core";
+import { isNetmemError, type PageRef } from "@netmem/core";
 import { forEveryNthFailure } from "@netmem/testing";
 import { createPageShared } from "netmem";
 import { describe, expect, test } from "vitest";
-import { type MakeDriver, RxRig } from "./rx-rig.ts";
+import { LIMIT_PAGES, type MakeDriver, RxRig } from "./rx-rig.ts";
 
 /** What each driver asks for: single pages or batches of them, and mappings. */
 const cases = [
@@ -60,5 +60,28 @@ describe("whatever is refused on the way of a packet is counted, nothing is lost
     }, point);
     console.log(`${driver}: ${runs} runs, each with another ${point} refused`);
     expect(runs).toBeGreaterThan(1);
+  });
+
+  test.for(["page_pool", "page_shared", "page_order0"] as const)("%s, a limit that leaves eight pages", (driver) => {
+    const rig = new RxRig(drivers[driver]);
+    const { pages } = rig.host;
+    rig.device.open();
+    rig.send(12);
+    rig.close();
+    const freePages = pages.freePageCount();
+    const taken: PageRef[] = [];
+    for (let page = pages.allocPages(0); page !== 0; page = pages.allocPages(0)) taken.push(page);
+    expect(pages.totalPageCount - pages.freePageCount()).toBe(LIMIT_PAGES);
+    for (const page of taken.splice(0, 8)) pages.freePage(page);
+    if (tryOpen(rig)) rig.send(60);
+    for (const page of taken) pages.freePage(page);
+    if (!rig.device.isUp) rig.device.open();
+    rig.send(4);
+    const before = rig.passed;
+    rig.send(12);
+    expect(rig.passed - before).toBe(12);
+    expect(rig.unaccounted()).toBe(0);
+    rig.close();
+    expect(pages.freePageCount()).toBe(freePages);
   });
 });

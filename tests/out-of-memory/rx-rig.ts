@@ -1,6 +1,6 @@
 import type { Host, PageAllocator } from "@netmem/core";
 import { createIommuDevice, withBalance, withMapFaults } from "@netmem/dma";
-import { createPageAllocator } from "@netmem/mm";
+import { createPageAllocatorWith } from "@netmem/mm";
 import { DeviceRegistry, NapiScheduler, NetDevice, type QueueDriver, type RxQueue } from "@netmem/netdev";
 import { type NicQueue, SimNic } from "@netmem/sim-nic";
 import { asSkbRef, consumeSkb, SkbSlab } from "@netmem/skb";
@@ -12,6 +12,8 @@ export type MakeDriver = (host: Host, queue: RxQueue, hw: NicQueue) => QueueDriv
 const FRAME_SIZES = [64, 1514, 6000];
 const SLOT_BYTES = 8192;
 const RELEASE_MS = 3000;
+/** Pages that may be out at a time; the arena has more. */
+export const LIMIT_PAGES = 1500;
 
 /** Asks the injector of the current run, when there is one. */
 class Gate {
@@ -24,7 +26,7 @@ class Gate {
 
 /** The page allocator with three ways to be short: no page, no batch, half a batch. */
 function faultyPages(host: Host, gate: Gate): PageAllocator {
-  const real = createPageAllocator(host);
+  const real = createPageAllocatorWith({ limitPages: LIMIT_PAGES })(host);
   return {
     name: real.name,
     totalPageCount: real.totalPageCount,
