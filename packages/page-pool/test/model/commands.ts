@@ -1,6 +1,8 @@
 import {
+  compoundHead,
   getNetmem,
   idxOf,
+  type NetmemRef,
   putNetmem,
   returnNetmem,
   returnNetmemBulk,
@@ -107,7 +109,7 @@ function bulk(world: World, x: number, y: number): void {
   const refs = entries.map(({ home, ref }) =>
     viaPool && !home.niov && home.pool.order > 0 ? ref + 2 * prng.below(4) : ref,
   );
-  const bad = world.dead.find((ref) => !world.isLive(ref));
+  const bad = world.dead.find((ref) => !namesLive(world, ref));
   const badAt = bad !== undefined && prng.bool(0.15) ? prng.below(refs.length + 1) : -1;
   if (badAt >= 0) refs.splice(badAt, 0, bad!);
   const home = entries.slice(0, badAt < 0 ? entries.length : badAt);
@@ -116,6 +118,15 @@ function bulk(world: World, x: number, y: number): void {
   callBulk(world, viaPool ? through : null, Int32Array.from(refs), badAt);
   for (const buffer of home) world.dropPiece(buffer);
   for (const [ledger, was] of before) noteDrops(ledger, was, viaPool);
+}
+
+/**
+ * Whether a dead reference happens to fit a live buffer: its own page again, or, in a bulk put, the block whose tail its
+ * page has become, with the same generation. That is the one in 512 that no check can see.
+ */
+function namesLive(world: World, ref: NetmemRef): boolean {
+  const head = compoundHead(world.host, ref);
+  return world.isLive(ref) || (head !== 0 && world.isLive(head));
 }
 
 function callBulk(world: World, through: PoolLedger | null, refs: Int32Array, badAt: number): void {
