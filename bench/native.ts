@@ -15,6 +15,8 @@ export interface NativeProgram {
   readonly name: string;
   /** What pkg-config calls the library. */
   readonly library: string;
+  /** Further libraries, by the same names. */
+  readonly also?: readonly string[];
   /** What to install where pkg-config does not find it. */
   readonly debianPackage: string;
 }
@@ -29,6 +31,13 @@ export const KERNEL_XDP_DROP: NativeProgram = {
   name: "kernel-page-pool-xdp-drop",
   library: "libbpf",
   debianPackage: "libbpf-dev",
+};
+
+export const AF_XDP_LIBXDP: NativeProgram = {
+  name: "af-xdp",
+  library: "libxdp",
+  also: ["libbpf"],
+  debianPackage: "libxdp-dev",
 };
 
 /** The path of the built program, or why there is none. */
@@ -46,7 +55,7 @@ export async function buildNative(program: NativeProgram): Promise<NativeBuild> 
   for (const tool of ["gcc", "pkg-config"]) {
     if (!(await runs(tool, ["--version"]))) return absent(`${tool} not installed`);
   }
-  if (!(await runs("pkg-config", ["--exists", program.library]))) {
+  if (!(await runs("pkg-config", ["--exists", program.library, ...(program.also ?? [])]))) {
     return absent(`${program.debianPackage} not installed`);
   }
   const binary = new URL(program.name, BUILD_DIR);
@@ -99,7 +108,7 @@ async function compile(program: NativeProgram, binary: URL): Promise<void> {
 }
 
 async function pkgConfig(program: NativeProgram, what: "--cflags" | "--libs"): Promise<string[]> {
-  const { stdout } = await execute("pkg-config", [what, program.library]);
+  const { stdout } = await execute("pkg-config", [what, program.library, ...(program.also ?? [])]);
   return stdout.split(/\s+/).filter((flag) => flag !== "");
 }
 

@@ -2,7 +2,7 @@
 
 import type { Machine } from "./machine.ts";
 import type { RowOutcome } from "./runner.ts";
-import { meets, summarize } from "./stats.ts";
+import { medianInterval, meets, quantile, summarize } from "./stats.ts";
 import type { Bar, Ratio, Row, Suite } from "./suite.ts";
 
 export interface RowReport {
@@ -22,8 +22,12 @@ export interface RatioReport {
   readonly name: string;
   /** Null where one of the two rows has no samples. */
   readonly value: number | null;
+  /** Between these the ratio lies with 95 % probability, by the ratios of the single rounds; null without value. */
+  readonly low: number | null;
+  readonly high: number | null;
   readonly of: readonly [string, string];
   readonly bar?: Bar;
+  readonly at?: "low" | "high";
   /** Null where there is no value. */
   readonly met?: boolean | null;
 }
@@ -42,21 +46,37 @@ export interface Report {
 export function reportSuite(suite: Suite, outcomes: ReadonlyMap<Row, RowOutcome>): SuiteReport {
   const rows = [...outcomes].map(([row, outcome]) => reportRow(row, outcome));
   const medians = new Map(rows.map((row) => [row.name, row.median]));
-  return { suite: suite.name, rows, ratios: suite.ratios.map((ratio) => reportRatio(ratio, medians)) };
+  const rounds = new Map([...outcomes].map(([row, outcome]) => [row.name, roundMedians(outcome)]));
+  return { suite: suite.name, rows, ratios: suite.ratios.map((ratio) => reportRatio(ratio, medians, rounds)) };
+}
+
+function roundMedians(outcome: RowOutcome): readonly number[] {
+  return outcome.kind === "measured" ? outcome.rounds.map((samples) => quantile(samples, 0.5)) : [];
 }
 
 function reportRow({ name, unit }: Row, outcome: RowOutcome): RowReport {
   if (outcome.kind === "measured") {
-    return { name, unit, ...summarize(outcome.samples), samples: outcome.samples };
+    const samples = outcome.rounds.flat();
+    return { name, unit, ...summarize(samples), samples };
   }
   return { name, unit, median: null, p10: null, p90: null, samples: [], [outcome.kind]: outcome.reason };
 }
 
-function reportRatio(ratio: Ratio, medians: ReadonlyMap<string, number | null>): RatioReport {
+function reportRatio(
+  ratio: Ratio,
+  medians: ReadonlyMap<string, number | null>,
+  rounds: ReadonlyMap<string, readonly number[]>,
+): RatioReport {
   const [above, below] = ratio.of.map((name) => medians.get(name) ?? null);
-  const value = typeof above === "number" && typeof below === "number" ? above / below : null;
-  if (ratio.bar === undefined) return { ...ratio, value };
-  return { ...ratio, value, met: value === null ? null : meets(value, ratio.bar) };
+  if (typeof above !== "number" || typeof below !== "number") {
+    return { ...ratio, value: null, low: null, high: null, ...(ratio.bar === undefined ? {} : { met: null }) };
+  }
+  const value = above / below;
+  const [aboveRounds, belowRounds] = ratio.of.map((name) => rounds.get(name) ?? []);
+  const pairs = aboveRounds!.map((one, n) => one / belowRounds![n]!);
+  const { low, high } = medianInterval(pairs);
+  const judged = { value, low, high }[ratio.at ?? "value"];
+  return { ...ratio, value, low, high, ...(ratio.bar === undefined ? {} : { met: meets(judged, ratio.bar) }) };
 }
 
 export function missedBars(report: Report): RatioReport[] {
@@ -76,7 +96,12 @@ export function renderText({ machine, suites }: Report): string {
 function renderSuite(suite: SuiteReport): string[] {
   const rows = renderTable([[suite.suite, "median", "p10", "p90", "unit", ""], ...suite.rows.map(rowCells)]);
   if (suite.ratios.length === 0) return ["", ...rows];
-  return ["", ...rows, "", ...renderTable([["ratio", "value", "bar", "", "of"], ...suite.ratios.map(ratioCells)])];
+  return [
+    "",
+    ...rows,
+    "",
+    ...renderTable([["ratio", "value", "low", "high", "bar", "", "of"], ...suite.ratios.map(ratioCells)]),
+  ];
 }
 
 function rowCells(row: RowReport): string[] {
@@ -90,7 +115,9 @@ function noteOn(row: RowReport): string {
 }
 
 function ratioCells(ratio: RatioReport): string[] {
-  return [ratio.name, figure(ratio.value), ratio.bar ?? "", verdict(ratio), ratio.of.join(" / ")];
+  const { name, value, low, high, bar = "", at } = ratio;
+  const judged = at === undefined ? bar : `${bar} (${at})`;
+  return [name, figure(value), figure(low), figure(high), judged, verdict(ratio), ratio.of.join(" / ")];
 }
 
 function verdict(ratio: RatioReport): string {

@@ -4,7 +4,7 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { buildNative, nativeEnv } from "./native.ts";
-import type { NativeRow, Row, SampleOptions, ScriptRow, Suite } from "./suite.ts";
+import type { DerivedRow, NativeRow, Row, SampleOptions, ScriptRow, Suite, TimedSample } from "./suite.ts";
 
 const execute = promisify(execFile);
 const VARIANT = fileURLToPath(new URL("variant.ts", import.meta.url));
@@ -19,36 +19,59 @@ export interface RunPlan {
   readonly progress: (line: string) => void;
 }
 
-/** What became of a row: its raw samples in the order taken, or why it has none. */
+/** What became of a row: its raw samples in the order taken, by round, or why it has none. */
 export type RowOutcome =
-  | { readonly kind: "measured"; readonly samples: readonly number[] }
+  | { readonly kind: "measured"; readonly rounds: readonly (readonly number[])[] }
   | { readonly kind: "absent"; readonly reason: string }
   | { readonly kind: "failed"; readonly reason: string };
 
+/** What one process printed. */
+type RunOutcome =
+  | { readonly kind: "measured"; readonly lines: readonly SampleLine[] }
+  | { readonly kind: "absent"; readonly reason: string }
+  | { readonly kind: "failed"; readonly reason: string };
+
+interface SampleLine extends Partial<TimedSample> {
+  readonly absent?: string;
+}
+
+/** Every other round goes backwards, so that of two rows each is first as often as the other. */
 export async function runSuite(suite: Suite, plan: RunPlan): Promise<ReadonlyMap<Row, RowOutcome>> {
-  const outcomes = new Map<Row, RowOutcome>(suite.rows.map((row) => [row, { kind: "measured", samples: [] }]));
+  const outcomes = new Map<Row, RowOutcome>(suite.rows.map((row) => [row, { kind: "measured", rounds: [] }]));
+  const forwards = suite.rows.filter((row): row is RunRow => row.kind !== "derived");
   const rounds = Math.ceil(plan.samples / plan.samplesPerProcess);
   for (let round = 0; round < rounds; round++) {
     plan.progress(`${suite.name}: round ${round + 1} of ${rounds}`);
     const samples = Math.min(plan.samplesPerProcess, plan.samples - round * plan.samplesPerProcess);
-    for (const [row, before] of outcomes) {
-      if (before.kind !== "measured") continue;
+    for (const row of round % 2 === 0 ? forwards : forwards.toReversed()) {
+      if (outcomes.get(row)?.kind !== "measured") continue;
       const now = await runRow(suite, row, { samples, minMs: plan.minMs });
-      outcomes.set(row, now.kind === "measured" ? appended(before.samples, now.samples) : now);
+      for (const one of suite.rows) {
+        if (one === row || (one.kind === "derived" && one.from === row.name)) take(outcomes, one, now);
+      }
     }
   }
   return outcomes;
 }
 
-function appended(before: readonly number[], now: readonly number[]): RowOutcome {
-  return { kind: "measured", samples: [...before, ...now] };
+type RunRow = ScriptRow | NativeRow;
+
+/** Adds what a process printed to the outcome of a row that it measured. */
+function take(outcomes: Map<Row, RowOutcome>, row: Row, now: RunOutcome): void {
+  const before = outcomes.get(row);
+  if (now.kind !== "measured") outcomes.set(row, now);
+  else if (before?.kind === "measured") {
+    const metric: DerivedRow["metric"] = row.kind === "derived" ? row.metric : "ns";
+    const round = now.lines.flatMap((line) => line[metric] ?? []);
+    outcomes.set(row, { kind: "measured", rounds: [...before.rounds, round] });
+  }
 }
 
-async function runRow(suite: Suite, row: Row, options: SampleOptions): Promise<RowOutcome> {
+async function runRow(suite: Suite, row: RunRow, options: SampleOptions): Promise<RunOutcome> {
   return row.kind === "native" ? await runNative(row, options) : await runScript(suite, row, options);
 }
 
-async function runScript(suite: Suite, row: ScriptRow, options: SampleOptions): Promise<RowOutcome> {
+async function runScript(suite: Suite, row: ScriptRow, options: SampleOptions): Promise<RunOutcome> {
   const limits = ["--samples", String(options.samples), "--min-ms", String(options.minMs)];
   try {
     const child = await execute(process.execPath, [VARIANT, suite.name, row.name, ...limits], {
@@ -61,7 +84,7 @@ async function runScript(suite: Suite, row: ScriptRow, options: SampleOptions): 
 }
 
 /** A yardstick that stops half-way says something about the machine, not about us: absent, never failed. */
-async function runNative(row: NativeRow, options: SampleOptions): Promise<RowOutcome> {
+async function runNative(row: NativeRow, options: SampleOptions): Promise<RunOutcome> {
   const built = await buildNative(row.program);
   if (built.kind === "absent") return built;
   try {
@@ -75,19 +98,13 @@ async function runNative(row: NativeRow, options: SampleOptions): Promise<RowOut
   }
 }
 
-interface SampleLine {
-  readonly ns?: number;
-  readonly absent?: string;
-}
-
-function parseLines(stdout: string): RowOutcome {
+function parseLines(stdout: string): RunOutcome {
   const lines = stdout.split("\n").filter((line) => line !== "");
   const parsed = lines.map((line) => JSON.parse(line) as SampleLine);
   const reason = parsed.find((line) => line.absent !== undefined)?.absent;
   if (reason !== undefined) return { kind: "absent", reason };
-  const samples = parsed.flatMap((line) => line.ns ?? []);
-  if (samples.length === 0) throw new Error("printed no samples");
-  return { kind: "measured", samples };
+  if (parsed.length === 0) throw new Error("printed no samples");
+  return { kind: "measured", lines: parsed };
 }
 
 function reasonOf(error: unknown): string {

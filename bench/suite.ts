@@ -9,8 +9,22 @@ export interface SampleOptions {
   readonly minMs: number;
 }
 
+/** A sample of several figures, each of one operation: time, time of the thread on a CPU, part of it outside the kernel. */
+export interface TimedSample {
+  readonly ns: number;
+  readonly cpuNs: number;
+  readonly userNs: number;
+}
+export type Metric = keyof TimedSample;
+
 /** Warms up and returns raw samples, each one the time of one operation in the row's unit. */
-export type Measure = (options: SampleOptions) => readonly number[] | Promise<readonly number[]>;
+export type Measure = (options: SampleOptions) => readonly Sample[] | Promise<readonly Sample[]>;
+export type Sample = number | TimedSample;
+
+/** What a machine lacks, thrown by a {@link Measure}: the row is absent then, not broken. */
+export class AbsentError extends Error {
+  override readonly name = "AbsentError";
+}
 
 interface RowBase {
   readonly name: string;
@@ -31,16 +45,25 @@ export interface NativeRow extends RowBase {
   readonly mode: string;
 }
 
-export type Row = ScriptRow | NativeRow;
+/** Another figure of the runs of row `from`. */
+export interface DerivedRow extends RowBase {
+  readonly kind: "derived";
+  readonly from: string;
+  readonly metric: Metric;
+}
+
+export type Row = ScriptRow | NativeRow | DerivedRow;
 
 /** A bar the ratio should meet. It is printed as met or missed; only `--strict` turns a miss into an exit status. */
 export type Bar = `<=${number}` | `>=${number}`;
 
-/** `value = median(of[0]) / median(of[1])`. */
+/** `value = median(of[0]) / median(of[1])`, with an interval from the rounds, each of which measured both rows. */
 export interface Ratio {
   readonly name: string;
   readonly of: readonly [string, string];
   readonly bar?: Bar;
+  /** What must meet the bar. Default: the value. */
+  readonly at?: "low" | "high";
 }
 
 export interface Suite {
@@ -56,5 +79,10 @@ export function checkSuite(suite: Suite): void {
   for (const ratio of suite.ratios) {
     const unknown = ratio.of.find((name) => !names.has(name));
     if (unknown !== undefined) throw new Error(`suite ${suite.name}: ratio ${ratio.name} names no row: ${unknown}`);
+  }
+  for (const row of suite.rows) {
+    if (row.kind === "derived" && !names.has(row.from)) {
+      throw new Error(`suite ${suite.name}: row ${row.name} is derived from no row: ${row.from}`);
+    }
   }
 }

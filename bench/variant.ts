@@ -5,6 +5,7 @@
 
 import { parseArgs } from "node:util";
 import { loadSuite } from "./catalogue.ts";
+import { AbsentError, type Sample } from "./suite.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -15,5 +16,12 @@ const suite = await loadSuite(suiteName);
 const row = suite?.rows.find((candidate) => candidate.name === rowName);
 if (row?.kind !== "script") throw new Error(`no script row ${rowName} in suite ${suiteName}`);
 
-const samples = await row.measure({ samples: Number(values.samples), minMs: Number(values["min-ms"]) });
-for (const ns of samples) process.stdout.write(`${JSON.stringify({ ns })}\n`);
+const print = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
+const lineOf = (sample: Sample): object => (typeof sample === "number" ? { ns: sample } : sample);
+try {
+  const samples = await row.measure({ samples: Number(values.samples), minMs: Number(values["min-ms"]) });
+  for (const sample of samples) print(lineOf(sample));
+} catch (error) {
+  if (!(error instanceof AbsentError)) throw error;
+  print({ absent: error.message });
+}

@@ -5,6 +5,7 @@ import { type ExampleResults, testExample } from "./packages/consumer.ts";
 import { type NodeRelease, nodeReleases } from "./packages/nodes.ts";
 import { packAll } from "./packages/pack.ts";
 import { checkTarball } from "./packages/tarball.ts";
+import { listThirdParties, testThirdParty } from "./packages/third-party.ts";
 import { checkTypes } from "./packages/types.ts";
 import { listPackages, type Package } from "./packages/workspace.ts";
 
@@ -43,6 +44,19 @@ function problemsOf({ name, tarball, examples }: Row): string[] {
   return found;
 }
 
+/** The table of what other people's packages do with ours; returns their problems. */
+async function runThirdParties(packages: readonly Package[], nodes: readonly NodeRelease[]): Promise<string[]> {
+  const problems: string[] = [];
+  console.log(`\n${"third-party package".padEnd(34)}${nodes.map(({ major }) => `node ${major}`.padEnd(10)).join("")}`);
+  for (const one of listThirdParties()) {
+    const results = await testThirdParty(one, packages, nodes);
+    const cells = nodes.map(({ major }) => word(results.get(major) === null));
+    console.log(`${one.name.padEnd(34)}${cells.join("")}`);
+    problems.push(...new Set([...results.values()].filter((problem) => problem !== null)));
+  }
+  return problems;
+}
+
 const packages = listPackages();
 const nodes = await nodeReleases();
 await packAll(packages);
@@ -50,7 +64,12 @@ const rows = await mapLimited(packages, PARALLEL, (one) => testPackage(one, pack
 const types = await checkTypes(packages);
 
 printTable(rows, nodes);
+const thirdParties = await runThirdParties(packages, nodes);
 console.log(`\ntypes, with TypeScript 5.9 and skipLibCheck off: ${word(types.length === 0)}`);
-const problems = [...rows.flatMap(problemsOf), ...types.map((problem) => `types: ${problem}`)];
+const problems = [
+  ...rows.flatMap(problemsOf),
+  ...types.map((problem) => `types: ${problem}`),
+  ...thirdParties.map((problem) => `third party: ${problem}`),
+];
 for (const problem of problems) console.log(`\nFAILED: ${problem}`);
 process.exitCode = problems.length > 0 ? 1 : 0;

@@ -26,6 +26,13 @@ function newPages(): PageOrder0 {
   return newHost().pages as PageOrder0;
 }
 
+/** A host that other threads may see: blocks and batches take the lock. */
+function newSharedPages(): PageOrder0 {
+  const host = newHost();
+  host.share();
+  return host.pages as PageOrder0;
+}
+
 /** Marks that are in force and never crossed. */
 function newArmedPages(): PageOrder0 {
   const pageAllocator = createPageAllocatorWith({ minPages: 256, limitPages: 8192 });
@@ -60,16 +67,16 @@ function blockRow(name: string, order: number, pagesCounted: number, setup = new
 
 const blocks = Array.from({ length: MAX_ORDER + 1 }, (_, order) => blockRow(`order${order}`, order, 1));
 
-function bulkRow(name: string, setup = newPages): ScriptRow {
+function bulkRow(name: string, setup = newPages, burst = BURST): ScriptRow {
   return loopRow({
     name,
     unit: "ns/page",
-    opsPerTurn: BURST,
-    setup: () => ({ pages: setup(), refs: new Int32Array(BURST) }),
+    opsPerTurn: burst,
+    setup: () => ({ pages: setup(), refs: new Int32Array(burst) }),
     run: ({ pages, refs }, turns) => {
       let sum = 0;
       for (let i = 0; i < turns; i++) {
-        const count = pages.allocBulk(refs, BURST);
+        const count = pages.allocBulk(refs, burst);
         sum = (sum + count + refs[0]!) | 0;
         pages.freeBulk(refs, count);
       }
@@ -155,6 +162,10 @@ export const mmSuite: Suite = {
     ...blocks,
     blockRow("order3_slice", 3, 8),
     bulkRow("bulk64"),
+    bulkRow("bulk256", newPages, 4 * BURST),
+    blockRow("order0_shared", 0, 1, newSharedPages),
+    blockRow("order3_shared", 3, 1, newSharedPages),
+    bulkRow("bulk256_shared", newSharedPages, 4 * BURST),
     blockRow("order0_armed", 0, 1, newArmedPages),
     bulkRow("bulk64_armed", newArmedPages),
     blockRow("numa2_order0", 0, 1, newFarPages),
@@ -170,6 +181,9 @@ export const mmSuite: Suite = {
     { name: "order3_slice_vs_order0", of: ["order3_slice", "order0"] },
     { name: "armed_vs_plain", of: ["order0_armed", "order0"], bar: "<=1.05" },
     { name: "armed_bulk_vs_plain", of: ["bulk64_armed", "bulk64"], bar: "<=1.05" },
+    { name: "shared_vs_one_thread", of: ["order0_shared", "order0"], bar: "<=1.05" },
+    { name: "shared_block_vs_one_thread", of: ["order3_shared", "order3"] },
+    { name: "shared_bulk_vs_one_thread", of: ["bulk256_shared", "bulk256"], bar: "<=1.1" },
     { name: "numa2_vs_one_node", of: ["numa2_order0", "order0"] },
     { name: "page_frag_vs_order0", of: ["page_frag", "order0"] },
     { name: "page_shared_vs_page_pool", of: ["page_shared_slot", "page_pool"] },

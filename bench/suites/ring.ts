@@ -1,15 +1,7 @@
 /** Rings and the inbox: the work itself on one thread, and the way to another thread. */
 
 import { makeRef } from "@netmem/core";
-import {
-  createInbox,
-  createSpscRing,
-  Inbox,
-  INBOX_WORDS,
-  InboxProducer,
-  SpscConsumer,
-  SpscProducer,
-} from "@netmem/ring";
+import { createSpscRing, Inbox, INBOX_WORDS, InboxProducer, SpscConsumer, SpscProducer } from "@netmem/ring";
 import { loopRow } from "../measure.ts";
 import type { ScriptRow, Suite } from "../suite.ts";
 import { BURST } from "./ring/thread-input.ts";
@@ -66,10 +58,9 @@ function inboxRow(name: string, ringSize: number): ScriptRow {
       const words = createWords();
       const at = words.heap.allocWords(INBOX_WORDS);
       const linkAt = words.heap.allocWords(BURST + 1);
-      createInbox(words, at, { workers: 1, ringSize });
       return {
         inbox: new Inbox(words.i32, at, linkAt),
-        worker: new InboxProducer(words.i32, at, 0, linkAt),
+        worker: new InboxProducer(words, at, 0, linkAt, { ringSize }),
         refs: Int32Array.from({ length: BURST }, (_, n) => makeRef(n + 1, 0, 0)),
       };
     },

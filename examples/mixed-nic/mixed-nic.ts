@@ -1,7 +1,10 @@
+import { GveDevmemDriver } from "@netmem-examples/driver-gve-devmem";
 import { Order0Driver } from "@netmem-examples/driver-order0";
 import { PagePoolDriver } from "@netmem-examples/driver-page-pool";
 import { SplitPageDriver } from "@netmem-examples/driver-split-page";
+import { XskZcDriver } from "@netmem-examples/driver-xsk-zc";
 import type { Clock, DmaDevice, Host } from "@netmem/core";
+import { createDevmem, createHostMemory, type DevmemBinding } from "@netmem/devmem";
 import {
   createBounceDevice,
   createDirectDevice,
@@ -9,6 +12,7 @@ import {
   type IotlbMeter,
   withIotlbMeter,
 } from "@netmem/dma";
+import { createHugeProvider, createModelBacking } from "@netmem/hugepage";
 import { createPageShared } from "@netmem/mm";
 import { DeviceRegistry, NapiScheduler, NetDevice, type QueueDriver, type RxQueue } from "@netmem/netdev";
 import { type NicQueue, SimNic } from "@netmem/sim-nic";
@@ -17,7 +21,15 @@ import { createHost } from "netmem";
 import { TimedDriver } from "./timed-driver.ts";
 
 const ARENA_BYTES = 64 * 2 ** 20;
-const QUEUE_COUNT = 3;
+/** The XSK queue's kernel describes every page a second time. */
+const MAX_NETMEMS = 40_960;
+export const QUEUE_COUNT = 6;
+const HUGE_QUEUE = 3;
+/** Huge pages of 2 MiB behind one queue: 1536 pages for 1024 descriptors and what is under way. */
+const HUGE_CHUNKS = 3;
+const DEVMEM_QUEUE = 5;
+/** Device memory for the payload of one queue: 1024 descriptors and what is under way. */
+const DEVMEM_BYTES = 8 * 2 ** 20;
 /** The largest frame that fits the smallest queue's buffers: 18 of 1472 bytes. */
 export const MAX_FRAME_BYTES = 16_384;
 
@@ -32,7 +44,7 @@ export interface MixedNicParams {
   readonly dma?: DmaKind;
 }
 
-/** One NIC, three queues, three drivers, and everything they need. */
+/** One NIC, a driver per queue, and everything they need. */
 export interface MixedNic {
   readonly host: Host;
   readonly nic: SimNic;
@@ -40,6 +52,8 @@ export interface MixedNic {
   readonly scheduler: NapiScheduler;
   readonly device: NetDevice;
   readonly drivers: readonly TimedDriver[];
+  /** Where one queue's payload lands; no accessor reads it. */
+  readonly binding: DevmemBinding;
   /** By queue; empty unless there is an IOMMU. */
   readonly iotlbs: readonly IotlbMeter[];
 }
@@ -61,6 +75,7 @@ export function makeMixedNic(params: MixedNicParams = {}): MixedNic {
   const iotlbs: IotlbMeter[] = [];
   const host = createHost({
     arenaBytes: ARENA_BYTES,
+    maxNetmems: MAX_NETMEMS,
     ...(clock && { clock }),
     ...(dma !== "none" && { dma: (owner) => makeDma(dma, owner, QUEUE_COUNT, iotlbs) }),
   });
@@ -69,16 +84,28 @@ export function makeMixedNic(params: MixedNicParams = {}): MixedNic {
     (queue, hw) => new PagePoolDriver(host, queue, hw),
     (queue, hw) => new SplitPageDriver(host, pageShared, queue, hw),
     (queue, hw) => new Order0Driver(host, queue, hw),
+    (queue, hw) => new PagePoolDriver(host, queue, hw),
+    (queue, hw) => new XskZcDriver(host, queue, hw),
+    (queue, hw) => new GveDevmemDriver(host, queue, hw),
   ];
   const nic = new SimNic(host, {
     queueCount: QUEUE_COUNT,
     rxDescCount: 1024,
+    dataDescCount: 1024,
     maxFrameBytes: MAX_FRAME_BYTES,
     dma: (queueIdx) => iotlbs[queueIdx] ?? host.dma,
   });
   const skbs = new SkbSlab(host, { skbCount: 1024 });
   const scheduler = new NapiScheduler(host);
-  const device = new NetDevice({ host, registry: new DeviceRegistry(), scheduler, skbs, name: "sim0" });
+  const device = new NetDevice({
+    host,
+    registry: new DeviceRegistry(),
+    scheduler,
+    skbs,
+    name: "sim0",
+    // The kernel's rules want every queue to split headers as soon as one has a provider.
+    queueRules: "perQueue",
+  });
   const drivers: TimedDriver[] = [];
   for (const make of makers) {
     device.addQueue({
@@ -89,5 +116,11 @@ export function makeMixedNic(params: MixedNicParams = {}): MixedNic {
       },
     });
   }
-  return { host, nic, skbs, scheduler, device, drivers, iotlbs };
+  const huge = createHugeProvider(host, { backing: createModelBacking(host), chunks: HUGE_CHUNKS });
+  host.providers.register(huge);
+  device.openRxqProvider(HUGE_QUEUE, huge);
+  device.setHeaderSplit({ tcpDataSplit: "enabled" }, DEVMEM_QUEUE);
+  const memory = createHostMemory({ sizeBytes: DEVMEM_BYTES });
+  const binding = createDevmem(host).bindRx({ device, queues: [DEVMEM_QUEUE], memory, ports: nic.ports });
+  return { host, nic, skbs, scheduler, device, drivers, binding, iotlbs };
 }

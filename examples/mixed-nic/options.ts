@@ -16,7 +16,7 @@ const DEFAULT_DMA = "iommu";
 
 export const HELP: string = `Usage: mixed-nic [options]
 
-One NIC with three receive queues, each driven by another example driver. Replays a capture through it, spreads it by RSS,
+One NIC with a receive queue for each way of getting memory. Replays a capture through it, spreads it by RSS,
 verifies every byte of every packet, and prints what each queue did.
 
   --pcap FILE   pcap or pcapng file, Ethernet (default: the one in the repository)

@@ -43,23 +43,24 @@ export class Replay {
     try {
       for await (const chunk of createReadStream(pcap)) {
         reader.push(chunk as Uint8Array);
-        this.drain(reader);
+        await this.drain(reader);
         onProgress(this.injected);
       }
       reader.finish();
-      this.drain(reader);
+      await this.drain(reader);
     } finally {
-      this.flush();
+      await this.flush();
       this.capturePackets = Math.max(this.capturePackets, reader.packetCount);
     }
   }
 
-  private drain(reader: CaptureReader): void {
+  private async drain(reader: CaptureReader): Promise<void> {
     const { u8 } = this.mixed.host;
     for (;;) {
       const at = this.stageAt + this.staged * MAX_FRAME_BYTES;
       if (reader.nextInto(u8, at, MAX_FRAME_BYTES, this.info) !== ReadStatus.packet) return;
       this.stage();
+      if (this.staged === BURST) await this.flush();
     }
   }
 
@@ -70,15 +71,14 @@ export class Replay {
       return;
     }
     this.lengths[this.staged++] = storedLenBytes;
-    if (this.staged === BURST) this.flush();
   }
 
-  private flush(): void {
+  private async flush(): Promise<void> {
     if (this.staged === 0) return;
     this.inject();
     for (let n = 0; n < this.staged; n++) this.note(n);
     this.mixed.scheduler.runUntilIdle();
-    this.verifier.finishBurst();
+    await this.verifier.finishBurst();
     this.staged = 0;
   }
 

@@ -1,15 +1,19 @@
-import type { QueueDriver, QueueDriverStats } from "@netmem/netdev";
+import type { QueueDriver, QueueDriverStats, QueueMgmtOps } from "@netmem/netdev";
 
 /** A driver with a stop-watch around each poll. */
 export class TimedDriver implements QueueDriver {
-  readonly composition: string;
+  declare readonly mgmt?: QueueMgmtOps;
   /** Time in polls so far. Milliseconds. */
   pollMs = 0;
   private readonly inner: QueueDriver;
 
   constructor(inner: QueueDriver) {
     this.inner = inner;
-    this.composition = inner.composition;
+    if (inner.mgmt !== undefined) this.mgmt = inner.mgmt;
+  }
+
+  get composition(): string {
+    return this.inner.composition;
   }
 
   start(): void {

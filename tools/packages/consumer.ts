@@ -6,7 +6,11 @@ import type { NodeRelease } from "./nodes.ts";
 import { type Example, firstExample, outputProblem } from "./readme.ts";
 import { closure, type Package } from "./workspace.ts";
 
-const INSTALL = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
+/*
+ * Peers are listed one by one (`closure`). npm must not look for optional ones: as soon as two packages name one that is
+ * not in the registry, it gives up. And an example that needs one by mistake must fail.
+ */
+const INSTALL = ["install", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund", "--prefer-offline"];
 const EXAMPLE_MS = 60_000;
 
 /** Calls `work` with an empty folder, which is gone afterwards. */

@@ -5,8 +5,9 @@ import { runCommand } from "./command.ts";
 import { inTemporaryFolder, install, readExample } from "./consumer.ts";
 import type { Package } from "./workspace.ts";
 
-const TYPESCRIPT = "5.9.3";
-const NODE_TYPES = "22.20.5";
+/** What users compile with: the oldest that we support. */
+export const TYPESCRIPT = "5.9.3";
+export const NODE_TYPES = "22.20.5";
 
 const COMPILER_OPTIONS = {
   module: "nodenext",

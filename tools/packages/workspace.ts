@@ -28,7 +28,8 @@ export interface Package {
   readonly optional: readonly string[];
 }
 
-const isOurs = (name: string): boolean => name === "netmem" || name.startsWith("@netmem/");
+/** Whether a package of that name is one of this repository. */
+export const isOurs = (name: string): boolean => name === "netmem" || name.startsWith("@netmem/");
 
 function readPackage(dir: string): Package {
   const path = join(ROOT, "packages", dir);

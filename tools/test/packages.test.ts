@@ -1,9 +1,11 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { mapLimited, runCommand } from "../packages/command.ts";
 import { inTemporaryFolder } from "../packages/consumer.ts";
 import { firstExample, outputProblem } from "../packages/readme.ts";
 import { contentProblems } from "../packages/tarball.ts";
+import { listThirdParties } from "../packages/third-party.ts";
 import { closure, type Package } from "../packages/workspace.ts";
 
 const GOOD = ["package.json", "README.md", "LICENSE", "dist/index.js", "dist/index.d.ts", "src/index.ts"];
@@ -84,4 +86,13 @@ it("a temporary folder is gone after a failure too", async () => {
   });
   await expect(failing).rejects.toThrow("no");
   expect(existsSync(folder)).toBe(false);
+});
+
+it("third-party packages: the folders of tests/third-party, with the packages of ours that they name", () => {
+  const found = listThirdParties();
+  expect(found.map(({ name }) => name)).toEqual(["queue-driver", "scratch-type", "stack-provider"]);
+  expect(found[1]!.uses).toEqual(["@netmem/core", "@netmem/mm", "@netmem/skb", "@netmem/testing"]);
+  expect(
+    found.every(({ path }) => existsSync(join(path, "src/index.ts")) && existsSync(join(path, "tsconfig.json"))),
+  ).toBe(true);
 });

@@ -7,7 +7,13 @@ export interface Exception {
   readonly reason: string;
 }
 
-export const EXCEPTIONS: readonly Exception[] = [];
+export const EXCEPTIONS: readonly Exception[] = [
+  {
+    rule: "no-node",
+    path: "packages/linux/src/node-builtins.ts",
+    reason: "types of the modules that it gets from the runtime when they are needed; importing it needs no Node.js",
+  },
+];
 
 function covers({ rule, path }: Exception, finding: Finding): boolean {
   return rule === finding.rule && (path.endsWith("/") ? finding.path.startsWith(path) : finding.path === path);

@@ -11,6 +11,8 @@ export interface ThreadInput {
   /** Ring on the way to it. */
   readonly ringAt: number;
   readonly inboxAt: number;
+  /** Its number there; its ring is made before it starts. */
+  readonly worker: number;
   readonly linkAt: number;
   /** Word where it counts what it got, after each batch, in rounds of 2^30. */
   readonly countAt: number;

@@ -5,7 +5,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { Idle } from "./idle.ts";
 import { BURST, type ThreadInput } from "./thread-input.ts";
 
-const { role, memory, ringAt, inboxAt, linkAt, countAt, idleAt } = workerData as ThreadInput;
+const { role, memory, ringAt, inboxAt, worker, linkAt, countAt, idleAt } = workerData as ThreadInput;
 const i32 = new Int32Array(memory.buffer);
 const refs = new Int32Array(BURST);
 const idle = new Idle(i32, idleAt);
@@ -26,7 +26,9 @@ function consume(): never {
 /** Gives back what comes, through the inbox. */
 function giveBack(): never {
   const ring = new SpscConsumer(i32, ringAt);
-  const inbox = new InboxProducer(i32, inboxAt, 0, linkAt);
+  // Its ring is there already.
+  const heap = { allocWords: () => 0, freeWords: () => {} };
+  const inbox = new InboxProducer({ i32, heap }, inboxAt, worker, linkAt);
   for (;;) {
     const taken = ring.consumeBatch(refs, 0, BURST);
     idle.after(taken);

@@ -4,7 +4,7 @@
  */
 
 import { createMemory, makeRef } from "@netmem/core";
-import { createInbox, createSpscRing, Inbox, INBOX_WORDS, type RingMemory, SpscProducer } from "@netmem/ring";
+import { createSpscRing, Inbox, INBOX_WORDS, InboxProducer, type RingMemory, SpscProducer } from "@netmem/ring";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { SampleOptions, ScriptRow } from "../../suite.ts";
@@ -23,13 +23,14 @@ export interface Words extends RingMemory {
 /** Shared memory from which words are only ever taken. */
 export function createWords(): Words {
   const memory = createMemory(ARENA_BYTES);
-  let next = 0;
+  // Offset 0 means "no ring".
+  let next = 16;
   const allocWords = (words: number): number => {
     const at = next;
     next += (words + 15) & ~15;
     return at;
   };
-  const heap = { allocWords, freeWords: () => {} } as unknown as RingMemory["heap"];
+  const heap = { allocWords, freeWords: () => {} };
   return { memory, i32: new Int32Array(memory.buffer), heap };
 }
 
@@ -50,16 +51,17 @@ function createSubject(role: ThreadInput["role"]): Subject {
   const take = (n: number): number => words.heap.allocWords(n);
   const ringAt = createSpscRing(words, RING_SIZE);
   const inboxAt = take(INBOX_WORDS);
-  createInbox(words, inboxAt, { workers: 1, ringSize: RING_SIZE });
-  const places = { ringAt, inboxAt, linkAt: take(IN_FLIGHT + 1), countAt: take(16), idleAt: take(16) };
-  const input = { role, memory: words.memory, ...places };
+  const linkAt = take(IN_FLIGHT + 1);
+  const { worker } = new InboxProducer(words, inboxAt, 0, linkAt, { ringSize: RING_SIZE });
+  const places = { ringAt, inboxAt, linkAt, countAt: take(16), idleAt: take(16) };
+  const input = { role, memory: words.memory, worker, ...places };
   return { words, input, idle: new Idle(words.i32, input.idleAt) };
 }
 
-type RunBursts = (bursts: number) => void | Promise<void>;
+export type RunBursts = (bursts: number) => void | Promise<void>;
 
 /** Samples of `run`, as nanoseconds per entry; each as long as the options ask. */
-async function sampleBursts(run: RunBursts, { samples, minMs }: SampleOptions): Promise<number[]> {
+export async function sampleBursts(run: RunBursts, { samples, minMs }: SampleOptions): Promise<number[]> {
   let bursts = 256;
   const timeMs = async (): Promise<number> => {
     const from = performance.now();

@@ -5,8 +5,15 @@
  * else comes home from wherever it ends. Packets beyond one page go on in fragments. Behind a device that translates,
  * pages stay mapped for as long as the pool has them.
  */
-import { asPageRef, DmaDir, type Host, IDX_MASK as IDX_MASK_, MemType } from "@netmem/core";
-import { QueueCounter, type QueueDriver, type QueueDriverStats, type RxQueue } from "@netmem/netdev";
+import { asPageRef, DmaDir, type Host, IDX_MASK as IDX_MASK_, MemType, NetmemError } from "@netmem/core";
+import {
+  type QueueConfig,
+  QueueCounter,
+  type QueueDriver,
+  type QueueDriverStats,
+  type QueueMgmtOps,
+  type RxQueue,
+} from "@netmem/netdev";
 import { createPagePool, createPagePoolStats, type PagePool, PagePoolFlag } from "@netmem/page-pool";
 import {
   DESC_FLAGS,
@@ -30,8 +37,9 @@ const ERROR = DescFlag.Error;
 const HEADROOM_BYTES = 256;
 const MAX_REFILL = 64;
 
-export class PagePoolDriver implements QueueDriver {
-  readonly composition = "page_pool";
+export class PagePoolDriver implements QueueDriver, QueueMgmtOps<PagePool> {
+  /** The queue can get another pool while the device is up. */
+  readonly mgmt: QueueMgmtOps<PagePool> = this;
   /** Packet bytes per buffer. */
   declare readonly bufferBytes: number;
   declare private readonly host: Host;
@@ -62,39 +70,75 @@ export class PagePoolDriver implements QueueDriver {
     this.batch = new Int32Array(Math.min(MAX_REFILL, hw.rx.size >> 2));
   }
 
+  get composition(): string {
+    const { provider } = this.queue;
+    return provider === null ? "page_pool" : `page_pool over ${provider.name}`;
+  }
+
   start(): void {
-    const { host, queue } = this;
-    const pool = createPagePool(host, {
-      name: `${this.composition} of queue ${queue.queueIdx}`,
+    const pool = this.memAlloc();
+    this.hw.enable(this.queue.napi);
+    try {
+      this.queueStart(pool);
+    } catch (error) {
+      this.hw.disable();
+      this.memFree(pool);
+      throw error;
+    }
+  }
+
+  stop(): void {
+    if (this.pool === null) return;
+    this.tx.stop();
+    this.memFree(this.queueStop());
+    this.hw.disable();
+  }
+
+  /** @throws `ERR_NETMEM_QUEUE_UNSUPPORTED` (EOPNOTSUPP) for a provider of memory that the CPU cannot read */
+  validateConfig({ provider }: QueueConfig): void {
+    if (provider === null || provider.isReadable === true) return;
+    throw new NetmemError({
+      code: "ERR_NETMEM_QUEUE_UNSUPPORTED",
+      errno: "EOPNOTSUPP",
+      reason: `provider ${provider.name} has memory that the CPU cannot read, and this driver puts headers into it`,
+      remedy: "Use a driver that splits headers from payload.",
+      param: "provider",
+      value: provider.name,
+    });
+  }
+
+  memAlloc(): PagePool {
+    return createPagePool(this.host, {
+      name: `${this.composition} of queue ${this.queue.queueIdx}`,
       flags: this.poolFlags(),
       dmaDir: DmaDir.FromDevice,
       offsetBytes: HEADROOM_BYTES,
       maxLenBytes: this.bufferBytes,
       poolSize: this.rx.size,
-      napi: queue.napi,
-      rxq: queue,
+      napi: this.queue.napi,
+      rxq: this.queue,
     });
-    try {
-      host.mem.regMemModel(queue.info, MemType.PagePool, pool);
-    } catch (error) {
-      pool.destroy();
-      throw error;
-    }
+  }
+
+  memFree(pool: PagePool): void {
+    pool.destroy();
+  }
+
+  queueStart(pool: PagePool): void {
+    this.host.mem.regMemModel(this.queue.info, MemType.PagePool, pool);
     this.pool = pool;
     this.refill(pool);
-    this.hw.enable(queue.napi);
     this.hw.irq.unmask();
   }
 
-  stop(): void {
+  queueStop(): PagePool {
     const { rx, pool } = this;
-    if (pool === null) return;
-    this.tx.stop();
+    if (pool === null) throw new Error("the queue was never started");
     for (let index = rx.cleaned; index !== rx.producer; index = (index + 1) | 0) {
       pool.putFullPage(asPageRef(this.refs[index & rx.mask]!));
     }
-    this.hw.disable();
-    pool.destroy();
+    this.hw.disableRx();
+    return pool;
   }
 
   poll(budget: number): number {
@@ -141,7 +185,8 @@ export class PagePoolDriver implements QueueDriver {
       index = (index + 1) | 0;
       if (needsSync) pool.dmaSyncForCpu(ref, 0, len);
       if (isFirst) {
-        xdp.prepare(ref, ((ref >>> 1) & IDX_MASK) << host.pageShift, HEADROOM_BYTES, len);
+        const start = (ref & 1) === 0 ? ((ref >>> 1) & IDX_MASK) << host.pageShift : host.offsetOf(ref);
+        xdp.prepare(ref, start, HEADROOM_BYTES, len);
         xdp.hash = i32[d + HASH]!;
       } else if (!xdp.addFrag(ref, HEADROOM_BYTES, len, host.pageSizeBytes)) {
         pool.recycleDirect(ref);
@@ -159,8 +204,11 @@ export class PagePoolDriver implements QueueDriver {
   }
 
   private poolFlags(): number {
+    const { DmaMap, DmaSyncDev, AllowUnreadableNetmem } = PagePoolFlag;
+    // Without the third flag the queue's provider is not asked; whether it may be is said by validateConfig.
+    if (this.queue.provider !== null) return DmaMap | DmaSyncDev | AllowUnreadableNetmem;
     if (this.hw.dma === null) return 0;
-    return this.needsSync ? PagePoolFlag.DmaMap | PagePoolFlag.DmaSyncDev : PagePoolFlag.DmaMap;
+    return this.needsSync ? DmaMap | DmaSyncDev : DmaMap;
   }
 
   private recycle(pool: PagePool): void {
@@ -193,7 +241,9 @@ export class PagePoolDriver implements QueueDriver {
     for (let k = 0; k < n; k++) {
       const ref = asPageRef(batch[k]!);
       refs[rx.producer & rx.mask] = ref;
-      rx.post(isMapped ? pool.getDmaAddr(ref) : (ref >>> 1) & IDX_MASK, HEADROOM_BYTES, bufferBytes, 0);
+      // A provider's net_iov says itself where the device finds it; a page that is not mapped is where its index says.
+      const pfn = isMapped || (ref & 1) !== 0 ? pool.getDmaAddr(ref) : (ref >>> 1) & IDX_MASK;
+      rx.post(pfn, HEADROOM_BYTES, bufferBytes, 0);
     }
   }
 }

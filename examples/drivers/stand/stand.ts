@@ -6,6 +6,10 @@ import { SkbSlab } from "@netmem/skb";
 import { VirtualClock } from "@netmem/testing";
 import { createHost } from "netmem";
 
+const ARENA_BYTES = 32 * 2 ** 20;
+/** Two descriptors per page and some: a driver may describe every page a second time. */
+const MAX_NETMEMS = 20_480;
+
 /** Makes the driver of a queue. */
 export type MakeDriver = (host: Host, queue: RxQueue, hw: NicQueue) => QueueDriver;
 
@@ -30,7 +34,12 @@ export interface StandParams extends Partial<Omit<SimNicParams, "dma">> {
 /** Builds a stand for a driver; the device is closed. */
 export function makeStand(makeDriver: MakeDriver, params: StandParams = {}): Stand {
   const { clock, dma, ...nicParams } = params;
-  const host = createHost({ arenaBytes: 32 * 2 ** 20, ...(clock && { clock }), ...(dma && { dma }) });
+  const host = createHost({
+    arenaBytes: ARENA_BYTES,
+    maxNetmems: MAX_NETMEMS,
+    ...(clock && { clock }),
+    ...(dma && { dma }),
+  });
   const nic = new SimNic(host, { queueCount: 1, ...nicParams });
   const skbs = new SkbSlab(host);
   const registry = new DeviceRegistry();

@@ -15,9 +15,9 @@ export interface DmaDevice {
   /** Maps 2^order pages; returns the page frame number, 0 when refused. */
   map(ref: NetmemRef, order: number, dir: DmaDir): number;
   unmap(pfn: number, order: number, dir: DmaDir): void;
-  /** Makes `[offset, offset + len)` of the mapping visible to the device. Bytes. */
+  /** Makes `[offset, offset + len)` visible to the device, counted from `pfn`: any page of a mapping. Bytes. */
   syncForDevice(pfn: number, offset: number, len: number, dir: DmaDir): void;
-  /** Makes `[offset, offset + len)` of the mapping visible to the CPU. Bytes. */
+  /** Makes `[offset, offset + len)` visible to the CPU, counted from `pfn`: any page of a mapping. Bytes. */
   syncForCpu(pfn: number, offset: number, len: number, dir: DmaDir): void;
   /**
    * Replaces `n` page frame numbers by arena byte offsets of their pages; -1 for a fault. Once per burst. `access` is what

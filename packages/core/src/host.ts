@@ -4,10 +4,12 @@ import { Context } from "./context.ts";
 import type { DmaDevice } from "./dma.ts";
 import { checkInt, NetmemError } from "./errors.ts";
 import { failWrongThread } from "./misuse.ts";
+import { SharedNames } from "./name-table.ts";
 import { ArenaHeap } from "./heap.ts";
+import { InboxWatch } from "./inbox-watch.ts";
 import * as layout from "./layout.ts";
 import { MemRegistry } from "./mem-registry.ts";
-import { MemTypeRegistry } from "./mem-type.ts";
+import { builtinTypeNames, MemTypeRegistry } from "./mem-type.ts";
 import { ProviderRegistry } from "./memory-provider.ts";
 import { NodeMap } from "./nodes.ts";
 import { IDX_MASK, type NetmemRef, type ReadableRef } from "./netmem-ref.ts";
@@ -15,7 +17,10 @@ import { OWNER_ORDER0, OWNER_SHARED, Owners } from "./owners.ts";
 import type { PageAllocator } from "./page-allocator.ts";
 import { type ArenaMemory, createMemory } from "./platform.ts";
 import { PoolDirectory } from "./pool-directory.ts";
+import { reclaimWorker, type ReclaimReport } from "./reclaim.ts";
+import type { RemoteReturns, ReturnCounts } from "./remote-returns.ts";
 import { Shrinkers } from "./shrinkers.ts";
+import { Workers } from "./workers.ts";
 
 /**
  * How much is checked. `checked`: the meta compare, in-flight arithmetic, bounds on what comes from outside.
@@ -38,6 +43,13 @@ export interface HostParams {
   readonly clock: Clock;
   /** Makes the page allocator over the new host's arena, e.g. `createPageAllocator` of `@netmem/mm`. */
   readonly pageAllocator: (host: Host) => PageAllocator;
+  /**
+   * Makes this thread's end of the returns between threads, e.g. `createReturns` of `@netmem/ring`. Absent: buffers are
+   * returned on their owner's thread only.
+   */
+  readonly returns?: (host: Host) => RemoteReturns;
+  /** What the creating thread is called in reports. Default "creator". */
+  readonly name?: string;
   /** Device that maps pages for pools created with DMA flags, or what makes it over the new host. */
   readonly dma?: DmaDevice | ((host: Host) => DmaDevice);
   /** Receives warnings. Default: none is shown. */
@@ -59,6 +71,12 @@ export interface SharedHost {
 /** What the attaching thread brings itself. */
 export interface AttachParams {
   readonly clock: Clock;
+  /** Joins the host's page allocator, e.g. `attachPageAllocator` of `@netmem/mm`. Default: pages are out of reach. */
+  readonly pageAllocator?: (host: Host) => PageAllocator;
+  /** As in {@link HostParams}. */
+  readonly returns?: (host: Host) => RemoteReturns;
+  /** What this thread is called in reports, the thread's id for instance. Default "worker". */
+  readonly name?: string;
   readonly level?: CheckLevel;
   readonly dma?: DmaDevice | ((host: Host) => DmaDevice);
   readonly onWarning?: (warning: NetmemWarning) => void;
@@ -71,11 +89,19 @@ export interface AttachParams {
 export class Host {
   // "declare": see docs/decisions/0007. Hot fields first.
   declare readonly i32: Int32Array;
-  declare readonly ownersAt: number;
-  /** 1 on a thread that attached: owner records belong to the creating thread. */
+  /** Word offset of the record that this thread pushes returned buffers onto, by owner id: see `Owners.homes`. */
+  declare readonly homes: Int32Array;
+  /** 1 on a thread that attached. */
   declare readonly attached: 0 | 1;
   /** 1 once the arena may be seen by another thread. */
   declare threaded: 0 | 1;
+  /** This thread among those of the host: 0 is the creator, the others are 1 to 31. */
+  declare readonly workerId: number;
+  /** Buffers between threads; null: none are returned away from home. */
+  declare readonly returns: RemoteReturns | null;
+  /** Depth of `holdReturns`. */
+  declare returnsHeld: number;
+  declare readonly returnCounts: ReturnCounts;
   declare readonly pageShift: number;
   declare readonly ppRefAt: number;
   declare readonly pageRefAt: number;
@@ -93,6 +119,7 @@ export class Host {
   declare readonly clock: Clock;
   declare readonly dma: DmaDevice | null;
   declare readonly owners: Owners;
+  declare readonly workers: Workers;
   declare readonly areas: Areas;
   declare readonly memTypes: MemTypeRegistry;
   declare readonly mem: MemRegistry;
@@ -103,20 +130,20 @@ export class Host {
   declare readonly shrinkers: Shrinkers;
   declare readonly pages: PageAllocator;
   declare readonly heap: ArenaHeap;
+  declare private readonly inboxWatch: InboxWatch;
   declare private readonly onWarning: ((warning: NetmemWarning) => void) | null;
 
   /** @internal Use {@link createHost} or {@link attachHost}. */
-  constructor(
-    memory: ArenaMemory,
-    geometry: layout.ArenaGeometry,
-    params: AttachParams,
-    makePages: HostParams["pageAllocator"] | null,
-  ) {
+  constructor(memory: ArenaMemory, geometry: layout.ArenaGeometry, params: AttachParams, workerId: number) {
     const places = layout.layoutArena(geometry);
     this.i32 = new Int32Array(memory.buffer);
-    this.ownersAt = places.ownersAt;
-    this.attached = makePages === null ? 1 : 0;
+    this.owners = new Owners(this.i32, places, workerId, (id) => this.closeThread(id));
+    this.homes = this.owners.homes;
+    this.attached = workerId === 0 ? 0 : 1;
     this.threaded = this.attached;
+    this.workerId = workerId;
+    this.returnsHeld = 0;
+    this.returnCounts = { delivered: 0, refused: 0 };
     this.pageShift = places.pageShift;
     this.ppRefAt = places.ppRefAt;
     this.pageRefAt = places.pageRefAt;
@@ -131,16 +158,18 @@ export class Host {
     this.level = params.level ?? "checked";
     this.clock = params.clock;
     this.onWarning = params.onWarning ?? null;
-    this.owners = new Owners(this.i32, places, this.attached);
-    this.areas = new Areas(this.i32, places, this.attached);
-    this.memTypes = new MemTypeRegistry();
+    this.workers = new Workers(this.i32, places);
+    this.areas = new Areas(this);
+    this.memTypes = new MemTypeRegistry(typeNames(this));
     this.mem = new MemRegistry(this.memTypes);
-    this.providers = new ProviderRegistry();
-    this.pools = new PoolDirectory();
+    this.providers = new ProviderRegistry(providerNames(this));
+    this.pools = new PoolDirectory(this.i32, places.commonAt + layout.COMMON_POOL_ID);
     this.nodes = new NodeMap(places);
     this.shrinkers = new Shrinkers(this);
-    this.pages = makePages === null ? new ForeignPages() : makePages(this);
-    this.heap = new ArenaHeap(this.i32, this.pages, places.pageShift);
+    this.pages = params.pageAllocator?.(this) ?? new ForeignPages();
+    this.heap = new ArenaHeap(this);
+    this.returns = params.returns?.(this) ?? null;
+    this.inboxWatch = new InboxWatch(this);
     this.dma = typeof params.dma === "function" ? params.dma(this) : (params.dma ?? null);
   }
 
@@ -193,7 +222,7 @@ export class Host {
   bufferBytes(ref: NetmemRef): number {
     const idx = (ref >>> 1) & IDX_MASK;
     const area = this.areas.of(idx);
-    if (area !== null) return 2 ** area.pageShift;
+    if (area !== null) return area.scattered?.bufferBytes ?? 2 ** area.pageShift;
     return 2 ** (this.pageShift + (this.i32[this.infoAt + idx]! & layout.INFO_ORDER_MASK));
   }
 
@@ -210,11 +239,78 @@ export class Host {
   /** Marks the arena as shared and returns what a worker needs for {@link attachHost}. Call before posting. */
   share(): SharedHost {
     this.threaded = 1;
+    this.inboxWatch.arm();
     return { memory: this.memory };
+  }
+
+  /**
+   * Brings home what other threads returned to owners of this one: for the end of a poll, and for loops that wait. Pools
+   * call it themselves before they ask their provider. Returns how many buffers came. One atomic load when there are none,
+   * nothing on a host that was never shared.
+   */
+  drainInbox(): number {
+    if (this.threaded === 0 || this.returns === null || this.context.hardirq) return 0;
+    return this.returns.drain();
+  }
+
+  /**
+   * Empties the inbox whenever something comes, while this thread sits in its event loop; until the returned function is
+   * called. For somebody who waits for a buffer: meanwhile a return from another thread may have to wake this one.
+   */
+  watchInbox(): () => void {
+    return this.inboxWatch.start();
+  }
+
+  /**
+   * Gives this thread's number back. Nothing of the host may be used on this thread afterwards.
+   * @throws `ERR_NETMEM_BUSY` (EBUSY) while owners of this thread are live, or dead workers' that it took over;
+   * `ERR_NETMEM_WRONG_THREAD` on the thread that created the host.
+   */
+  detach(): void {
+    if (this.attached === 0) failWrongThread("detach");
+    this.returns?.flush();
+    this.drainInbox();
+    const left = [this.workerId, ...this.workers.heldBy(this.workerId)]
+      .flatMap((id) => this.owners.list(id))
+      .filter(({ ownerId }) => this.owners.partOf(ownerId) === 0);
+    if (left.length > 0) failBusy(left.map(({ name }) => name));
+    this.pages.detach?.();
+    this.workers.release(this.workerId);
+  }
+
+  /**
+   * Takes over from a worker whose thread has ended, however it ended: locks that it held, pages on its list, its owners,
+   * what was on its way to it and from it, and what it held through a channel. Returns what was found. Time proportional
+   * to the netmem table.
+   *
+   * @throws `ERR_NETMEM_WORKER_UNKNOWN` (ESRCH) for a number that no thread has, or that was reclaimed already;
+   * `ERR_NETMEM_INVALID_PARAM` (EINVAL) for the caller's own.
+   */
+  reclaim(workerId: number): ReclaimReport {
+    return reclaimWorker(this, workerId);
+  }
+
+  /** @internal Frees the number of a dead worker whose last owner is gone: nothing can be on its way to it any more. */
+  closeThread(workerId: number): void {
+    if (this.workers.isAlive(workerId) || this.owners.list(workerId).length > 0) return;
+    this.returns?.disown(workerId);
+    this.workers.release(workerId);
   }
 }
 
-/** The page allocator as an attached thread sees it: out of reach. */
+function typeNames(host: Host): SharedNames {
+  const { typeNamesAt, commonAt } = host.layout;
+  const place = { at: typeNamesAt, max: layout.TYPE_NAMES, words: layout.TYPE_NAME_WORDS };
+  return new SharedNames(host, { ...place, lockAt: commonAt + layout.COMMON_LOCK }, builtinTypeNames);
+}
+
+function providerNames(host: Host): SharedNames {
+  const { providerNamesAt, commonAt } = host.layout;
+  const place = { at: providerNamesAt, max: layout.PROVIDER_NAMES, words: layout.PROVIDER_NAME_WORDS };
+  return new SharedNames(host, { ...place, lockAt: commonAt + layout.COMMON_LOCK }, []);
+}
+
+/** The page allocator of a thread that attached without one: out of reach. */
 class ForeignPages implements PageAllocator {
   readonly name = "pages of another thread";
   readonly totalPageCount = 0;
@@ -233,6 +329,17 @@ class ForeignPages implements PageAllocator {
   freePageCount(): never {
     return failWrongThread("freePageCount");
   }
+}
+
+function failBusy(names: readonly string[]): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_BUSY",
+    errno: "EBUSY",
+    reason: `this thread still has ${names.length} owners: ${names.join(", ")}`,
+    remedy: "Destroy its pools and wait for their buffers, or end the thread and reclaim it elsewhere.",
+    param: "owners",
+    value: names.length,
+  });
 }
 
 function failUnreadable(ref: NetmemRef): never {
@@ -296,13 +403,16 @@ export function createHost(params: HostParams): Host {
   i32[layout.HDR_MAX_OWNERS] = layout.packHeader(places.maxOwners);
   i32[layout.HDR_NODES] = layout.packHeader(places.nodes);
   i32[layout.HDR_MAGIC] = layout.ARENA_MAGIC;
-  return new Host(memory, geometry, params, params.pageAllocator);
+  const workers = new Workers(i32, places);
+  return new Host(memory, geometry, params, workers.claim(0, params.name ?? "creator"));
 }
 
 /**
- * The same host on another thread: same arena, table and references.
+ * The same host on another thread: same arena, table, references, areas, type and provider numbers. The thread gets a
+ * number of its own, which {@link Host.detach} gives back. It may make owners of its own, and return any buffer.
  *
- * @throws `ERR_NETMEM_LAYOUT_MISMATCH` when the memory is no netmem arena, or of another layout version.
+ * @throws `ERR_NETMEM_WORKERS_EXHAUSTED` (ENOSPC) beyond 31 threads; `ERR_NETMEM_LAYOUT_MISMATCH` when the
+ * memory is no netmem arena, or of another layout version.
  */
 export function attachHost(shared: SharedHost, params: AttachParams): Host {
   checkSingleCopy();
@@ -317,16 +427,19 @@ export function attachHost(shared: SharedHost, params: AttachParams): Host {
       value: version,
     });
   }
-  return new Host(
-    shared.memory,
-    {
-      arenaBytes: shared.memory.buffer.byteLength,
-      pageShift: layout.unpackHeader(i32[layout.HDR_PAGE_SHIFT]!),
-      maxNetmems: layout.unpackHeader(i32[layout.HDR_MAX_NETMEMS]!),
-      maxOwners: layout.unpackHeader(i32[layout.HDR_MAX_OWNERS]!),
-      nodes: layout.unpackHeader(i32[layout.HDR_NODES]!),
-    },
-    params,
-    null,
-  );
+  const geometry = {
+    arenaBytes: shared.memory.buffer.byteLength,
+    pageShift: layout.unpackHeader(i32[layout.HDR_PAGE_SHIFT]!),
+    maxNetmems: layout.unpackHeader(i32[layout.HDR_MAX_NETMEMS]!),
+    maxOwners: layout.unpackHeader(i32[layout.HDR_MAX_OWNERS]!),
+    nodes: layout.unpackHeader(i32[layout.HDR_NODES]!),
+  };
+  const workers = new Workers(i32, layout.layoutArena(geometry));
+  const workerId = workers.claim(1, params.name ?? "worker");
+  try {
+    return new Host(shared.memory, geometry, params, workerId);
+  } catch (error) {
+    workers.release(workerId);
+    throw error;
+  }
 }

@@ -1,5 +1,16 @@
 export type { AbortSignalLike } from "./abort.ts";
-export type { NetIovArea, NetIovAreaParams } from "./areas.ts";
+export {
+  acquireLock,
+  acquireWithin,
+  lockArena,
+  lockHolder,
+  releaseLock,
+  repairLock,
+  tryLock,
+  unlockArena,
+} from "./arena-lock.ts";
+export type { LockingHost } from "./arena-lock.ts";
+export type { AreaHooks, NetIovArea, NetIovAreaParams, ScatteredBuffers } from "./areas.ts";
 export { Areas } from "./areas.ts";
 export type { Clock, TimerId } from "./clock.ts";
 export { compoundHead } from "./compound.ts";
@@ -9,7 +20,10 @@ export { DmaDir } from "./dma.ts";
 export type { DmaDevice } from "./dma.ts";
 export { checkInt, failParam, isNetmemError, NetmemError } from "./errors.ts";
 export type { NetmemErrorInit } from "./errors.ts";
+export { deliverReturns, refuseReturn, reopen } from "./deliver-returns.ts";
 export { ArenaHeap } from "./heap.ts";
+export type { HeapHost } from "./heap.ts";
+export type { HugeBacking, HugeBackingKind } from "./huge-backing.ts";
 export { attachHost, createHost, Host } from "./host.ts";
 export type { AttachParams, CheckLevel, HostParams, NetmemWarning, SharedHost } from "./host.ts";
 export {
@@ -24,6 +38,12 @@ export {
   INFO_ORDER_MASK,
   INFO_PFMEMALLOC,
   LAYOUT_VERSION,
+  MAX_WORKERS,
+  COMMON_CHANNELS,
+  COMMON_LOCK,
+  THREAD_INBOX,
+  THREAD_INTENT,
+  THREAD_WORDS,
   OWN_COUNT,
   OWN_HOLD,
   OWN_LEFT,
@@ -31,8 +51,9 @@ export {
   OWN_MEM_ID,
   OWN_PRIVATE,
   OWN_RELEASE,
-  OWN_REMOTE,
   OWN_STACK,
+  OWN_STATE_AT,
+  OWN_THREAD,
   OWN_TYPE,
   OWNER_STACK_SIZE,
   OWNER_WORDS,
@@ -50,7 +71,9 @@ export {
   META_OUT,
   META_OWNER_SHIFT,
   META_POOLED,
+  META_POSTED,
   META_QUARANTINED,
+  META_RETURNING,
   META_SHARED,
   META_STATE_MASK,
   metaOwner,
@@ -60,9 +83,12 @@ export {
   ownerTag,
 } from "./meta.ts";
 export { failReturn, failWrongThread } from "./misuse.ts";
+export { LocalNames, SharedNames } from "./name-table.ts";
+export type { NameTable } from "./name-table.ts";
 export {
   asNetmemRef,
   asPageRef,
+  GEN_BITS,
   GEN_MASK,
   GEN_ONE,
   GEN_SHIFT,
@@ -77,15 +103,20 @@ export {
 } from "./netmem-ref.ts";
 export type { NetIovRef, NetmemRef, PageRef, Readable, ReadableRef, Unreadable, UnreadableRef } from "./netmem-ref.ts";
 export { OWNER_NONE, OWNER_ORDER0, OWNER_SHARED, Owners } from "./owners.ts";
-export type { MemOwner } from "./owners.ts";
+export type { MemOwner, OwnerInfo } from "./owners.ts";
 export { MAX_ORDER } from "./page-allocator.ts";
-export type { PageAllocator } from "./page-allocator.ts";
+export type { PageAllocator, PageReclaim } from "./page-allocator.ts";
+export { withNoDirect } from "./no-direct.ts";
 export { MAX_NODES, NO_NODE, NodeMap } from "./nodes.ts";
 export type { ArenaMemory } from "./platform.ts";
 export { createMemory } from "./platform.ts";
 export { PoolDirectory } from "./pool-directory.ts";
 export type { ListedPool, PagePoolRecord, PoolEventKind, PoolListener } from "./pool-directory.ts";
+export type { PacketSource, PacketView } from "./packet-source.ts";
+export type { RxqProviderDevice } from "./provider-device.ts";
 export type { QueueAllocator } from "./queue-allocator.ts";
+export type { ReclaimReport } from "./reclaim.ts";
+export type { HeldBuffers, RemoteReturns, ReturnCounts } from "./remote-returns.ts";
 export type { Shrinker } from "./shrinkers.ts";
 export { Shrinkers } from "./shrinkers.ts";
 export {
@@ -102,4 +133,14 @@ export {
   setPpRefCount,
   unrefNetmem,
 } from "./refcount.ts";
-export { failBulkEntry, putNetmem, returnNetmem, returnNetmemBulk, returnNetmemRxNapi } from "./return-dispatch.ts";
+export {
+  failBulkEntry,
+  flushReturns,
+  holdReturns,
+  putNetmem,
+  returnNetmem,
+  returnNetmemBulk,
+  returnNetmemRxNapi,
+} from "./return-dispatch.ts";
+export { Workers } from "./workers.ts";
+export type { WorkerInfo } from "./workers.ts";

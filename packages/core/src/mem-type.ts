@@ -1,9 +1,18 @@
 import { NetmemError } from "./errors.ts";
+import { LocalNames, type NameTable } from "./name-table.ts";
+import type { MemOwner } from "./owners.ts";
 
 /** Numbers of the built-in memory types; the first four are the kernel's. Further types get numbers from 5 on. */
 export const MemType = { PageShared: 0, PageOrder0: 1, PagePool: 2, XskBuffPool: 3, Devmem: 4 } as const;
 
-const builtinNames = ["page_shared", "page_order0", "page_pool", "xsk_buff_pool", "devmem"] as const;
+/** Names of the built-in types, by number. */
+export const builtinTypeNames: readonly string[] = [
+  "page_shared",
+  "page_order0",
+  "page_pool",
+  "xsk_buff_pool",
+  "devmem",
+];
 const FIRST_DYNAMIC_TYPE = 5;
 const MAX_TYPE = 255;
 
@@ -17,18 +26,32 @@ export interface MemModel {
    * one). Once per batch, on the owner's thread. `refs` belongs to the caller.
    */
   drain(ownerId: number, refs: Int32Array, count: number): void;
+  /**
+   * Makes the object of an owner whose thread died, on the thread that takes over, and claims it by `owners.adopt`. From
+   * then on the owner's buffers come home here. Absent: such owners are reported and their buffers stay where they are.
+   */
+  adopt?(ownerId: number): MemOwner;
 }
 
-/** Names and models of the memory types of one host. The built-in numbers are reserved; their packages install the models. */
+/**
+ * Names and models of the memory types of one host. The built-in numbers are reserved; their packages install the models.
+ * Numbers are the same on every thread of a host; models are functions, so each thread installs its own.
+ */
 export class MemTypeRegistry {
-  private readonly models: (MemModel | null)[] = builtinNames.map(() => null);
-  private readonly names: string[] = [...builtinNames];
+  private readonly models: (MemModel | null)[] = [];
+  private readonly names: NameTable;
 
-  /** Reserves the number for a type of your own. The same name twice gives the same number. */
+  constructor(names: NameTable = new LocalNames(builtinTypeNames, MAX_TYPE + 1)) {
+    this.names = names;
+  }
+
+  /**
+   * Reserves the number for a type of your own. The same name gives the same number, also on another thread.
+   * @throws `ERR_NETMEM_TYPES_EXHAUSTED` (ENOSPC).
+   */
   numberOf(name: string): number {
-    const known = this.names.indexOf(name);
-    if (known >= 0) return known;
-    if (this.names.length > MAX_TYPE) {
+    const number = this.names.numberOf(name);
+    if (number < 0) {
       throw new NetmemError({
         code: "ERR_NETMEM_TYPES_EXHAUSTED",
         errno: "ENOSPC",
@@ -38,8 +61,7 @@ export class MemTypeRegistry {
         value: name,
       });
     }
-    this.models.push(null);
-    return this.names.push(name) - 1;
+    return number;
   }
 
   /**
@@ -47,12 +69,13 @@ export class MemTypeRegistry {
    * @throws `ERR_NETMEM_TYPE_CONFLICT` (EEXIST) when the type has another model, or number and name disagree.
    */
   install(model: MemModel): void {
-    const current = this.models[model.type];
-    if (this.names[model.type] !== model.name || (current !== null && current !== model)) {
+    const current = this.models[model.type] ?? null;
+    const name = this.names.nameOf(model.type);
+    if (name !== model.name || (current !== null && current !== model)) {
       throw new NetmemError({
         code: "ERR_NETMEM_TYPE_CONFLICT",
         errno: "EEXIST",
-        reason: `memory type ${model.type} is ${this.names[model.type] ?? "unknown"}, not ${model.name}, or has a model already`,
+        reason: `memory type ${model.type} is ${name ?? "unknown"}, not ${model.name}, or has a model already`,
         remedy: "Take the number from numberOf(name) and install one model per type and host.",
         param: "model.type",
         value: model.type,
@@ -62,7 +85,7 @@ export class MemTypeRegistry {
   }
 
   nameOf(type: number): string {
-    return this.names[type] ?? `type ${type}`;
+    return this.names.nameOf(type) ?? `type ${type}`;
   }
 
   modelOf(type: number): MemModel | null {
@@ -76,6 +99,6 @@ export class MemTypeRegistry {
 
   /** Number of known types, built-in ones included. */
   get count(): number {
-    return Math.max(this.names.length, FIRST_DYNAMIC_TYPE);
+    return Math.max(this.names.count, FIRST_DYNAMIC_TYPE);
   }
 }

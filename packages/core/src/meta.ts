@@ -23,7 +23,7 @@ export const NetmemState = {
   Pooled: 1,
   /** With a user. */
   Out: 2,
-  /** In an inbox on its way to the owner's thread. */
+  /** On the overflow list of an inbox, on its way to the owner's thread. What is in a ring of the inbox is still `Out`. */
   Returning: 3,
   /** Held back by the debug level. */
   Quarantined: 4,
@@ -34,6 +34,8 @@ export const NetmemState = {
 export const META_FREE: number = NetmemState.Free << META_STATE_SHIFT;
 export const META_POOLED: number = NetmemState.Pooled << META_STATE_SHIFT;
 export const META_OUT: number = NetmemState.Out << META_STATE_SHIFT;
+export const META_POSTED: number = NetmemState.Posted << META_STATE_SHIFT;
+export const META_RETURNING: number = NetmemState.Returning << META_STATE_SHIFT;
 export const META_QUARANTINED: number = NetmemState.Quarantined << META_STATE_SHIFT;
 
 const stateNames = ["free", "pooled", "out", "returning", "quarantined", "posted", "invalid", "invalid"] as const;

@@ -1,6 +1,14 @@
 import { NetmemError } from "./errors.ts";
 import type { Host } from "./host.ts";
-import { META_GEN_MASK, META_OUT, META_POOLED, META_STATE_MASK, metaOwner, metaStateName } from "./meta.ts";
+import {
+  META_GEN_MASK,
+  META_OUT,
+  META_POOLED,
+  META_RETURNING,
+  META_STATE_MASK,
+  metaOwner,
+  metaStateName,
+} from "./meta.ts";
 import { genOf, idxOf, type NetmemRef } from "./netmem-ref.ts";
 
 interface Verdict {
@@ -27,7 +35,8 @@ function judge(host: Host, ref: NetmemRef, ownerId: number): Verdict {
   const gen = meta & META_GEN_MASK;
   const where = `${metaStateName(meta)} with ${host.owners.describe(metaOwner(meta))}, generation ${gen}`;
   const state = meta & META_STATE_MASK;
-  if (state !== META_OUT && ((genOf(ref) + 1) & META_GEN_MASK) === gen) {
+  const isPast = state !== META_OUT && ((genOf(ref) + 1) & META_GEN_MASK) === gen;
+  if (isPast || (state === META_RETURNING && gen === genOf(ref))) {
     return {
       code: "ERR_NETMEM_DOUBLE_PUT",
       reason: `${what} came home already; it is ${where}`,
@@ -59,12 +68,18 @@ export function failReturn(host: Host, ref: NetmemRef, ownerId: number): never {
   throw new NetmemError({ ...judge(host, ref, ownerId), param: "ref", value: ref });
 }
 
+/** Why `ref` cannot be returned to owner `ownerId`, as one line. */
+export function describeMisuse(host: Host, ref: NetmemRef, ownerId: number): string {
+  const { code, reason } = judge(host, ref, ownerId);
+  return `${code}: ${reason}`;
+}
+
 /** Throws `ERR_NETMEM_WRONG_THREAD`: `call` works on the thread that owns the memory only. */
 export function failWrongThread(call: string): never {
   throw new NetmemError({
     code: "ERR_NETMEM_WRONG_THREAD",
-    reason: `${call} was called on a thread that attached to the host`,
-    remedy: "Send the reference to the thread that created the host and call it there.",
+    reason: `${call} was called on a thread that does not own the memory`,
+    remedy: "Return buffers by returnNetmem, which finds the owner's thread; do everything else on that thread.",
     param: "call",
     value: call,
   });

@@ -33,4 +33,21 @@ export interface PageAllocator {
   freePageCount(nid?: number): number;
   /** Pages that the allocator manages. */
   readonly totalPageCount: number;
+  /** The calling thread leaves: its pages go to where others find them. */
+  detach?(): void;
+  /**
+   * Puts right what a dead worker left: its lock, its list. Only called for threads that run no more, by one thread.
+   */
+  reclaimWorker?(workerId: number): PageReclaim;
+}
+
+/** What a page allocator found of a dead worker. */
+export interface PageReclaim {
+  readonly workerId: number;
+  /** It died holding the allocator's lock. */
+  readonly heldLock: boolean;
+  /** Pages that it was moving to or from its list. */
+  readonly movingPages: number;
+  /** Pages of its list. */
+  readonly listedPages: number;
 }

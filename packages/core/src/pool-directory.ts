@@ -1,4 +1,5 @@
 import { NetmemError } from "./errors.ts";
+import type { MemoryProviderOps, RxQueueInfo } from "./memory-provider.ts";
 
 /** One pool as introspection shows it; the attributes and names of the kernel's `netdev` netlink family. */
 export interface PagePoolRecord {
@@ -19,7 +20,13 @@ export interface PagePoolRecord {
 /** A pool that can be listed. */
 export interface ListedPool {
   readonly name: string;
+  /** Queue that it feeds, null or absent for none. */
+  readonly rxq?: RxQueueInfo | null;
+  /** Provider that it takes its buffers from, null or absent for the page allocator. */
+  readonly provider?: MemoryProviderOps | null;
   describe(): PagePoolRecord;
+  /** Resolves when no user holds a buffer. */
+  drained?(): Promise<void>;
 }
 
 export type PoolEventKind = "add" | "change" | "del";
@@ -27,11 +34,21 @@ export type PoolListener = (kind: PoolEventKind, record: PagePoolRecord) => void
 
 const ID_MAX = 0x7fffffff;
 
-/** Every pool of a host, live or detached, with add / change / del events. */
+/**
+ * Every pool of this thread, live or detached, with add / change / del events. Ids are unique on the host: threads share
+ * the counter.
+ */
 export class PoolDirectory {
   private readonly pools = new Map<number, ListedPool>();
   private readonly listeners = new Set<PoolListener>();
-  private next = 1;
+  private readonly i32: Int32Array;
+  private readonly counterAt: number;
+
+  /** @param counterAt word that counts ids that were given out. */
+  constructor(i32: Int32Array = new Int32Array(1), counterAt = 0) {
+    this.i32 = i32;
+    this.counterAt = counterAt;
+  }
 
   /** Reserves an id, cyclic from 1. The pool becomes visible with {@link publish}. */
   reserve(pool: ListedPool): number {
@@ -43,9 +60,8 @@ export class PoolDirectory {
         remedy: "Destroy pools that are no longer needed.",
       });
     }
-    while (this.pools.has(this.next)) this.advance();
-    const id = this.next;
-    this.advance();
+    let id = this.nextId();
+    while (id === 0 || this.pools.has(id)) id = this.nextId();
     this.pools.set(id, pool);
     return id;
   }
@@ -56,6 +72,11 @@ export class PoolDirectory {
     if (pool === undefined || this.listeners.size === 0) return;
     const record = pool.describe();
     for (const listener of this.listeners) listener(kind, record);
+  }
+
+  /** Lists a pool that another thread made, under the id that it has. */
+  adopt(id: number, pool: ListedPool): void {
+    this.pools.set(id, pool);
   }
 
   remove(id: number): void {
@@ -77,7 +98,7 @@ export class PoolDirectory {
     return () => this.listeners.delete(listener);
   }
 
-  private advance(): void {
-    this.next = this.next === ID_MAX ? 1 : this.next + 1;
+  private nextId(): number {
+    return (Atomics.add(this.i32, this.counterAt, 1) + 1) & ID_MAX;
   }
 }

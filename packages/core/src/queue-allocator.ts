@@ -14,4 +14,8 @@ export interface QueueAllocator {
    * `allowDirect` promises that the caller is the queue's own poll.
    */
   put(ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void;
+  /** Of an allocator that hands out pieces of buffers: bytes of each piece. Absent where buffers are whole. */
+  readonly fragBytes?: number;
+  /** With {@link fragBytes}: where the last piece begins, in bytes from the first byte of its netmem. */
+  readonly lastOffset?: number;
 }

@@ -74,7 +74,9 @@ export function refNetmem(host: Host, ref: NetmemRef): void {
 export function unrefNetmem(host: Host, ref: NetmemRef, n: number): number {
   const at = host.ppRefAt + ((ref >>> 1) & IDX_MASK);
   const i32 = host.i32;
-  if (i32[at]! + 1 === n) {
+  // An atomic load between threads: what the other holders did with the buffer comes before their fetchAdd, and so
+  // before what the last one does with it.
+  if ((host.threaded === 0 ? i32[at]! : Atomics.load(i32, at)) + 1 === n) {
     if (n !== 1) i32[at] = 0;
     return 0;
   }

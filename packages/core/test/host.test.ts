@@ -8,7 +8,9 @@ import {
   type HostParams,
   isNetmemError,
   LAYOUT_VERSION,
+  MAX_WORKERS,
   OWNER_WORDS,
+  THREAD_WORDS,
 } from "../src/index.ts";
 import { createCoreHost, errorOf, expectRefused, FakePages, takePage } from "./core-host.ts";
 
@@ -55,7 +57,8 @@ test.each([4, 16, 64, 1024, 2048])(
     const { pageCount, maxNetmems, maxOwners, firstPageIdx } = host.layout;
     expect((maxNetmems * DESCRIPTOR_BYTES) / pageCount).toBeLessThanOrEqual(32);
     expect(maxNetmems - pageCount).toBeGreaterThanOrEqual(pageCount / 4);
-    const otherBytes = maxOwners * OWNER_WORDS * 4 + 1024 * 4 + 4096;
+    const perHost = MAX_WORKERS * THREAD_WORDS * 4 + 32 * 1024 + 256;
+    const otherBytes = maxOwners * OWNER_WORDS * 4 + 1024 * 4 + perHost + 4096;
     expect(firstPageIdx * 4096).toBeLessThanOrEqual(Math.max(pageCount * 32 + otherBytes, 64 * 4096));
   },
 );

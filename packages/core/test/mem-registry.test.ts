@@ -58,7 +58,7 @@ test("#208 registering a queue: no device ENODEV, unused EINVAL, in this order",
     value: 0,
   });
   expect(rxq.regState).toBe(RegState.New);
-  rxq.regState = RegState.Unused;
+  registry.markUnused(rxq);
   expect(errorOf(() => registry.regRxqInfo(rxq, 0, 3, 0))).toMatchObject({ errno: "ENODEV" });
   expect(errorOf(() => registry.regRxqInfo(rxq, 2, 3, 0))).toMatchObject({
     code: "ERR_NETMEM_RXQ_UNUSED",
@@ -80,16 +80,16 @@ test("#208 registering twice: the first registration is undone, the second holds
 
 test("unregistering: silent for an unused queue, refused for one that is not registered", () => {
   expect(errorOf(() => registry.unregRxqInfo(rxq))).toMatchObject({ code: "ERR_NETMEM_RXQ_STATE", errno: "EINVAL" });
-  rxq.regState = RegState.Unused;
+  registry.markUnused(rxq);
   registry.unregRxqInfo(rxq);
-  expect(rxq.regState).toBe(RegState.Unused);
+  expect([rxq.regState, registry.isRegistered(rxq)]).toEqual([RegState.Unused, false]);
   rxq.regState = RegState.New;
   registry.regRxqInfo(rxq, 2, 0, 0);
   registry.unregRxqInfo(rxq);
   expect([rxq.regState, rxq.ifindex]).toEqual([RegState.Unregistered, 0]);
   expect(errorOf(() => registry.unregRxqInfo(rxq))).toMatchObject({ code: "ERR_NETMEM_RXQ_STATE" });
   registry.regRxqInfo(rxq, 2, 0, 0);
-  expect(rxq.regState).toBe(RegState.Registered);
+  expect([rxq.regState, registry.isRegistered(rxq)]).toEqual([RegState.Registered, true]);
 });
 
 test("#209 a memory model: EFAULT before the queue is registered, whatever else is wrong", () => {
@@ -227,4 +227,58 @@ test("a late disconnect does not free the id's next user", () => {
   expect(registry.register(pool)).toBe(7);
   disconnects[6]!();
   expect(registry.lookup(7)).toBe(pool);
+});
+
+test("a registration without a queue is shared by attached queues, and outlives them", () => {
+  const pool = new FakePool();
+  const id = registry.register(pool);
+  const other = new XdpRxqInfo();
+  for (const queue of [rxq, other]) {
+    registry.regRxqInfo(queue, 1, 0, 0);
+    registry.attachMemModel(queue, id);
+  }
+  expect([pool.users, rxq.mem, other.mem]).toEqual([2, { type: MemType.PagePool, id }, { type: MemType.PagePool, id }]);
+  expect(errorOf(() => registry.unregister(id))).toMatchObject({ code: "ERR_NETMEM_MEM_ID_ATTACHED", errno: "EBUSY" });
+  registry.unregRxqInfo(rxq);
+  registry.detachMemModel(other);
+  registry.detachMemModel(other);
+  expect([pool.users, other.mem, other.isAttached]).toEqual([2, { type: MemType.PageShared, id: 0 }, false]);
+  registry.unregister(id);
+  expect(pool.users).toBe(1);
+});
+
+test("attaching: EFAULT before the queue is registered, EBUSY with a model, ENOENT for an id that is gone", () => {
+  const id = registry.register(new FakePool());
+  expect(errorOf(() => registry.attachMemModel(rxq, 999))).toMatchObject({
+    code: "ERR_NETMEM_RXQ_STATE",
+    errno: "EFAULT",
+  });
+  registry.regRxqInfo(rxq, 1, 0, 0);
+  expect(errorOf(() => registry.attachMemModel(rxq, 999))).toMatchObject({ code: "ERR_NETMEM_MEM_ID_UNKNOWN" });
+  registry.attachMemModel(rxq, id);
+  expect(errorOf(() => registry.attachMemModel(rxq, 999))).toMatchObject({
+    code: "ERR_NETMEM_MEM_MODEL_SET",
+    errno: "EBUSY",
+  });
+  expect(errorOf(() => registry.regMemModel(rxq, MemType.PagePool, new FakePool()))).toMatchObject({ errno: "EBUSY" });
+});
+
+test("a registration without a queue needs a type with a model, and takes no id otherwise", () => {
+  const pool = new FakePool();
+  const error = errorOf(() => registry.register(pool, MemType.XskBuffPool));
+  expect(error).toMatchObject({ code: "ERR_NETMEM_TYPE_UNSUPPORTED", errno: "EOPNOTSUPP", value: MemType.XskBuffPool });
+  expect(pool.ids).toEqual([]);
+  expect(registry.register(pool)).toBe(1);
+});
+
+test("an allocator is told its queue, once the registration holds", () => {
+  const told: [XdpRxqInfo, number][] = [];
+  const pool: MemAllocator = {
+    useMem: () => {},
+    destroy: () => {},
+    setRxqInfo: (queue) => told.push([queue, queue.mem.id]),
+  };
+  registry.regRxqInfo(rxq, 1, 0, 0);
+  registry.regMemModel(rxq, MemType.PagePool, pool);
+  expect(told).toEqual([[rxq, 1]]);
 });

@@ -1,18 +1,8 @@
+import { VirtualClock } from "@netmem/testing";
 import { expect, test } from "vitest";
-import { type MemoryProviderOps, ProviderRegistry } from "../src/index.ts";
+import { attachHost, type MemoryProviderOps, ProviderRegistry } from "../src/index.ts";
 import { createCoreHost, errorOf } from "./core-host.ts";
-
-function provider(name: string): MemoryProviderOps {
-  return {
-    name,
-    opsVersion: 1,
-    init: () => {},
-    destroy: () => {},
-    allocNetmems: () => 0,
-    releaseNetmem: () => true,
-    owns: () => false,
-  };
-}
+import { fakeProvider as provider } from "./fake-provider.ts";
 
 test("registered once, known by a small integer", () => {
   const { providers } = createCoreHost().host;
@@ -38,4 +28,31 @@ test("another version of the contract is refused", () => {
   const providers = new ProviderRegistry();
   const future = { ...provider("future"), opsVersion: 2 } as unknown as MemoryProviderOps;
   expect(String(errorOf(() => providers.register(future))["message"])).toContain("opsVersion 1");
+});
+
+test("two providers of one name are told apart; every thread gives them the same ids", () => {
+  const { host } = createCoreHost();
+  const [a, b] = [provider("huge"), provider("huge")];
+  expect([host.providers.register(a), host.providers.register(b)]).toEqual([0, 1]);
+  expect([host.providers.nameOf(0), host.providers.nameOf(1), host.providers.nameOf(2)]).toEqual([
+    "huge",
+    "huge#2",
+    "provider 2",
+  ]);
+  const other = attachHost(host.share(), { clock: new VirtualClock() });
+  expect(other.providers.register(provider("mine"))).toBe(2);
+  expect(other.providers.get(0)).toBe(undefined);
+  const theirs = provider("huge");
+  expect([other.providers.register(theirs), other.providers.idOf(theirs)]).toEqual([0, 0]);
+  expect(other.providers.register(provider("huge"))).toBe(1);
+});
+
+test("128 providers and no more", () => {
+  const { providers } = createCoreHost().host;
+  for (let n = 0; n < 128; n++) expect(providers.register(provider(`number ${n}`))).toBe(n);
+  expect(errorOf(() => providers.register(provider("one more")))).toMatchObject({
+    code: "ERR_NETMEM_PROVIDERS_EXHAUSTED",
+    errno: "ENOSPC",
+    value: "one more",
+  });
 });

@@ -4,6 +4,7 @@ import {
   OWN_COUNT,
   OWN_LIMIT,
   OWN_STACK,
+  OWN_THREAD,
   OWN_TYPE,
   OWNER_NONE,
   OWNER_ORDER0,
@@ -31,8 +32,9 @@ test("a claimed record starts clean, with no room for returns", () => {
   const again = host.owners.claim({ memType: 3, name: "again", returnSlow: () => {} });
   expect(again).toBe(first.id);
   const record = host.i32.subarray(first.at, first.at + OWNER_WORDS);
-  expect(record[OWN_TYPE]).toBe(3);
-  expect(record.filter((word) => word !== 0).length).toBe(1);
+  expect([record[OWN_TYPE], record[OWN_THREAD]]).toEqual([3, 1]);
+  const nameWords = 3;
+  expect(record.filter((word) => word !== 0).length).toBe(2 + nameWords);
   expect(new Set(rest.map(({ id }) => id)).size).toBe(60);
 });
 

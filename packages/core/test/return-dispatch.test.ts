@@ -193,13 +193,17 @@ test("foreign: a buffer whose owner is gone belongs to nobody here", () => {
   expectRefused(host, "ERR_NETMEM_FOREIGN_PUT", () => returnNetmem(host, ref!));
 });
 
-test.each(["Returning", "Quarantined", "Posted"] as const)("a buffer that is %s is not out", (state) => {
+test.each([
+  ["Returning", "ERR_NETMEM_DOUBLE_PUT"],
+  ["Quarantined", "ERR_NETMEM_STALE_REF"],
+  ["Posted", "ERR_NETMEM_STALE_REF"],
+] as const)("a buffer that is %s is not out", (state, code) => {
   const subject = createCoreHost();
   const { host } = subject;
   const pool = new FakeOwner(host, MemType.PagePool, 2);
   const [ref] = poolPages(subject, pool, 1);
   host.i32[idxOf(ref!)] = ownerTag(pool.id, NetmemState[state]) | genOf(ref!);
-  const error = expectRefused(host, "ERR_NETMEM_STALE_REF", () => returnNetmem(host, ref!));
+  const error = expectRefused(host, code, () => returnNetmem(host, ref!));
   expect(String(error["message"])).toContain(state.toLowerCase());
 });
 

@@ -24,6 +24,8 @@ export class BalancedDevice implements DmaDevice {
   mapped = 0;
   private readonly upstream: DmaDevice;
   private readonly pageShift: number;
+  /** Largest order that was mapped so far. */
+  private maxOrder = 0;
   /** By page frame number. Devices without translation map a page again to the same number. */
   private readonly live = new Map<number, LiveMapping[]>();
 
@@ -39,6 +41,7 @@ export class BalancedDevice implements DmaDevice {
     const pfn = this.upstream.map(ref, order, dir);
     if (pfn === 0) return 0;
     const mapping = { ref, pfn, order, dir };
+    this.maxOrder = Math.max(this.maxOrder, order);
     const here = this.live.get(pfn);
     if (here === undefined) this.live.set(pfn, [mapping]);
     else here.push(mapping);
@@ -93,11 +96,20 @@ export class BalancedDevice implements DmaDevice {
   }
 
   private checkSync(pfn: number, offset: number, len: number, dir: DmaDir): void {
-    const here = this.mappingsAt(pfn);
+    const here = this.mappingsOver(pfn);
     const fitting = here.filter((mapping) => mapping.dir === dir || mapping.dir === DmaDir.Bidirectional);
     if (fitting.length === 0) failSyncDir(this.name, dir, describeAll(here));
-    const bytes = Math.max(...fitting.map(({ order }) => 2 ** (order + this.pageShift)));
+    const bytes = Math.max(...fitting.map((one) => (one.pfn + 2 ** one.order - pfn) * 2 ** this.pageShift));
     if (!(offset >= 0 && len >= 0 && offset + len <= bytes)) failSyncRange(this.name, offset, len, bytes);
+  }
+
+  /** Mappings that start at the page, else those that it is in. */
+  private mappingsOver(pfn: number): LiveMapping[] {
+    for (let first = pfn; first > pfn - 2 ** this.maxOrder; first--) {
+      const over = this.live.get(first)?.filter(({ order }) => first + 2 ** order > pfn) ?? [];
+      if (over.length > 0) return over;
+    }
+    return failNotMapped(this.name, pfn);
   }
 
   private mappingsAt(pfn: number): LiveMapping[] {

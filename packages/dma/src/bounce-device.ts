@@ -110,7 +110,7 @@ export class BounceDevice implements DmaDevice {
     const pfn = offset >>> this.pageShift;
     const size = 1 << (order + this.pageShift);
     this.mappings.add(pfn, order, dir);
-    this.origins[pfn] = origin;
+    for (let k = 0; k < 1 << order; k++) this.origins[pfn + k] = origin + (k << this.pageShift);
     this.buffers[pfn] = buffer;
     if (this.skipCpuSync && dir !== TO_DEVICE) this.u8.fill(this.poison, offset, offset + size);
     else this.copyToDevice(pfn, 0, size);

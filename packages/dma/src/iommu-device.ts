@@ -73,7 +73,7 @@ export class IommuDevice implements DmaDevice {
   /** 0 when no run of 2^order I/O pages is free, counted as `refused`. @throws what {@link createIommuDevice} says. */
   map(ref: NetmemRef, order: number, dir: DmaDir): number {
     const offset = bufferOffset(this.host, ref, order, dir);
-    const pfn = this.disposed ? 0 : this.iovas.find(order);
+    const pfn = this.disposed ? 0 : this.iovas.take(order);
     if (pfn === 0) {
       this.refused++;
       return 0;
@@ -91,6 +91,7 @@ export class IommuDevice implements DmaDevice {
   unmap(pfn: number, order: number, dir: DmaDir): void {
     if (this.disposed) return;
     this.mappings.remove(pfn, order, dir);
+    this.iovas.give(pfn, order);
     this.unit.clearRange(pfn, 2 ** order);
   }
 

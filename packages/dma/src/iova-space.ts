@@ -5,6 +5,8 @@ interface Region {
   readonly to: number;
   /** Where the next search starts. */
   cursor: number;
+  /** Pages that are not handed out. */
+  freePages: number;
 }
 
 /**
@@ -25,14 +27,25 @@ export class IovaSpace {
     this.mappings = mappings;
     this.blockOrder = blockOrder;
     const split = Math.max((ioPages >> 1) & -(2 ** blockOrder), 1);
-    this.lower = { from: 1, to: split, cursor: 1 };
-    this.upper = { from: split, to: ioPages, cursor: split };
+    this.lower = { from: 1, to: split, cursor: 1, freePages: split - 1 };
+    this.upper = { from: split, to: ioPages, cursor: split, freePages: ioPages - split };
   }
 
-  /** First of 2^order free pages, or 0 when no such run is left. They are taken once they are in the mappings. */
-  find(order: number): number {
+  /** Takes 2^order free pages and returns the first, or 0 when no such run is left. Enter them into the mappings at once. */
+  take(order: number): number {
     const { lower, upper } = this;
-    return order < this.blockOrder ? this.pick(order, lower, upper) : this.pick(order, upper, lower);
+    const pfn = order < this.blockOrder ? this.pick(order, lower, upper) : this.pick(order, upper, lower);
+    if (pfn > 0) this.regionOf(pfn).freePages -= 2 ** order;
+    return pfn;
+  }
+
+  /** The run that {@link take} returned is not in the mappings any more. */
+  give(pfn: number, order: number): void {
+    this.regionOf(pfn).freePages += 2 ** order;
+  }
+
+  private regionOf(pfn: number): Region {
+    return pfn < this.upper.from ? this.lower : this.upper;
   }
 
   private pick(order: number, first: Region, second: Region): number {
@@ -43,6 +56,8 @@ export class IovaSpace {
   private findIn(region: Region, order: number): number {
     const { mappings } = this;
     const { from, to, cursor } = region;
+    // A half that is full, e.g. of a UMEM, would be searched from end to end at every map.
+    if (region.freePages < 2 ** order) return -1;
     const ahead = mappings.findFree(order, cursor, to);
     const pfn = ahead >= 0 ? ahead : mappings.findFree(order, from, to);
     if (pfn >= 0) region.cursor = pfn + 2 ** order;

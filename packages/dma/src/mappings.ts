@@ -70,13 +70,17 @@ export class Mappings {
     this.mappedPageCount = 0;
   }
 
-  /** @throws `ERR_NETMEM_DMA_NOT_MAPPED`, `ERR_NETMEM_DMA_SYNC_RANGE`, `ERR_NETMEM_DMA_SYNC_DIR` (EINVAL) */
+  /**
+   * `pfn` may be any page of a mapping; `offset` counts from it.
+   * @throws `ERR_NETMEM_DMA_NOT_MAPPED`, `ERR_NETMEM_DMA_SYNC_RANGE`, `ERR_NETMEM_DMA_SYNC_DIR` (EINVAL)
+   */
   checkSync(pfn: number, offset: number, len: number, dir: number): void {
-    const head = this.headAt(pfn);
-    const bytes = 2 ** ((head & ORDER_MASK) + this.pageShift);
+    const first = this.firstOf(pfn);
+    const head = this.headAt(first);
+    const bytes = (2 ** (head & ORDER_MASK) - (pfn - first)) * 2 ** this.pageShift;
     if (!(offset >= 0 && len >= 0 && offset + len <= bytes)) failSyncRange(this.device, offset, len, bytes);
     const mapped = (head >>> DIR_SHIFT) & DIR_MASK;
-    if (dir !== mapped && mapped !== BIDIRECTIONAL) failSyncDir(this.device, dir, describeHead(pfn, head));
+    if (dir !== mapped && mapped !== BIDIRECTIONAL) failSyncDir(this.device, dir, describeHead(first, head));
   }
 
   /** First page of the lowest run of 2^order free pages, aligned to its size, in `[from, to)`; -1 when there is none. */
@@ -97,6 +101,12 @@ export class Mappings {
   private lastTaken(start: number, size: number): number {
     for (let pfn = start + size - 1; pfn >= start; pfn--) if (this.bytes[pfn] !== 0) return pfn;
     return -1;
+  }
+
+  private firstOf(pfn: number): number {
+    let first = pfn;
+    while (first > 0 && ((this.bytes[first] ?? 0) & (HEAD | TAIL)) === TAIL) first--;
+    return first;
   }
 
   private headAt(pfn: number): number {

@@ -89,7 +89,9 @@ test("syncs outside a mapping, beyond its end or against its direction throw and
   const pfn = device.map(takePage(host, 1), 1, FromDevice);
   for (const sync of ["syncForDevice", "syncForCpu"] as const) {
     const code = (...args: Parameters<typeof device.syncForCpu>): string => refusal(() => device[sync](...args)).code;
-    expect(code(pfn + 1, 0, 1, FromDevice)).toBe("ERR_NETMEM_DMA_NOT_MAPPED");
+    expect(code(pfn - 1, 0, 1, FromDevice)).toBe("ERR_NETMEM_DMA_NOT_MAPPED");
+    expect(code(pfn + 2, 0, 1, FromDevice)).toBe("ERR_NETMEM_DMA_NOT_MAPPED");
+    expect(code(pfn + 1, 1, 4096, FromDevice)).toBe("ERR_NETMEM_DMA_SYNC_RANGE");
     expect(code(pfn, 0, 8193, FromDevice)).toBe("ERR_NETMEM_DMA_SYNC_RANGE");
     expect(code(pfn, 8192, 1, FromDevice)).toBe("ERR_NETMEM_DMA_SYNC_RANGE");
     expect(code(pfn, -1, 1, FromDevice)).toBe("ERR_NETMEM_DMA_SYNC_RANGE");
@@ -98,6 +100,9 @@ test("syncs outside a mapping, beyond its end or against its direction throw and
     expect(code(pfn, 0, 1, Bidirectional)).toBe("ERR_NETMEM_DMA_SYNC_DIR");
   }
   expect(bounce.stats()).toMatchObject({ syncsForDevice: 0, syncsForCpu: 0 });
+  device.syncForCpu(pfn + 1, 0, 4096, FromDevice);
+  device.syncForDevice(pfn + 1, 100, 3996, FromDevice);
+  expect(bounce.stats()).toMatchObject({ syncsForDevice: 1, syncsForCpu: 1 });
   device.unmap(pfn, 1, FromDevice);
   expect(refusal(() => device.syncForCpu(pfn, 0, 1, FromDevice)).code).toBe("ERR_NETMEM_DMA_NOT_MAPPED");
 });

@@ -111,6 +111,20 @@ test("pages of a larger mapping are contiguous for the device, and synced across
   expect(bytes(host, host.offsetOf(page) + 8190)).toEqual([1, 2, 3, 4]);
 });
 
+test("a page inside a larger mapping is an address like its first", () => {
+  const { host } = createTestHost();
+  const device = createBounceDevice(host, { skipCpuSync: true });
+  const page = takePage(host, 2);
+  const pfn = device.map(page, 2, FromDevice);
+  const at = host.offsetOf(page) + 2 * 4096;
+  host.u8[at + 10] = 7;
+  device.syncForDevice(pfn + 2, 10, 1, FromDevice);
+  expect(host.u8[deviceAt(device, pfn + 2) + 10]).toBe(7);
+  host.u8[deviceAt(device, pfn + 2) + 11] = 8;
+  device.syncForCpu(pfn + 2, 11, 1, FromDevice);
+  expect([host.u8[at + 10], host.u8[at + 11]]).toEqual([7, 8]);
+});
+
 test("use after unmap faults, and so does what never was a bounce buffer", () => {
   const { host } = createTestHost();
   const device = createBounceDevice(host);
@@ -198,7 +212,8 @@ test("wrong unmaps and syncs throw, and copy and free nothing", () => {
   expect(() => device.unmap(pfn, 0, FromDevice)).toThrow(expect.objectContaining(mismatch));
   expect(() => device.unmap(pfn, 1, ToDevice)).toThrow(expect.objectContaining(mismatch));
   expect(() => device.unmap(pfn + 1, 0, FromDevice)).toThrow(expect.objectContaining(notMapped));
-  expect(() => device.syncForCpu(pfn + 1, 0, 1, FromDevice)).toThrow(expect.objectContaining(notMapped));
+  expect(() => device.syncForCpu(pfn + 2, 0, 1, FromDevice)).toThrow(expect.objectContaining(notMapped));
+  expect(() => device.syncForCpu(pfn + 1, 1, 4096, FromDevice)).toThrow(expect.objectContaining(range));
   expect(() => device.syncForDevice(0, 0, 1, FromDevice)).toThrow(expect.objectContaining(notMapped));
   expect(() => device.syncForCpu(pfn, 0, 8193, FromDevice)).toThrow(expect.objectContaining(range));
   expect(() => device.syncForDevice(pfn, 8192, 1, FromDevice)).toThrow(expect.objectContaining(range));

@@ -74,6 +74,8 @@ export class PageFrag implements QueueAllocator {
   declare lastOffset: number;
   /** Where the pieces of the last `allocBulk` begin. */
   declare readonly lastOffsets: Int32Array;
+  /** Bytes of what {@link allocNetmem} hands out. */
+  declare readonly fragBytes: number;
   declare private next: number;
   declare private sizeBytes: number;
   declare private readonly alignMask: number;
@@ -82,7 +84,6 @@ export class PageFrag implements QueueAllocator {
   declare private readonly host: Host;
   declare private readonly i32: Int32Array;
   declare private readonly order: number;
-  declare private readonly fragBytes: number;
   declare private destroyed: boolean;
   declare private blocks: number;
   declare private fallbackPages: number;

@@ -1,23 +1,23 @@
 /*
  * data path
  *
- * The page allocator: a list of single pages for this thread over the buddy lists. The list *is* the return stack of
- * the `page_order0` owner, so returning a plain page is the same push as for every other owner. Blocks of several pages
- * are handed out as SHARED, which keeps them off that push: they go straight to the buddy lists.
+ * The page allocator: a list of single pages for this thread over the buddy lists of all threads. The list *is* the
+ * return stack of this thread's `page_order0` record, so returning a plain page is the same push as for every other
+ * owner. Blocks of several pages are handed out as SHARED, which keeps them off that push: they go straight to the buddy
+ * lists.
  *
  * With several memory nodes the list holds pages of one node, the context's. The push cannot tell nodes apart, so the
  * list's count is hidden there: every return and allocation takes the slow path, and one node pays nothing for it.
  * Watermarks and the limit are asked where pages leave the buddy lists: one compare with an arena word.
  *
- *  allocator words + 1   free pages of the only node, see buddy.ts
- *                  + 2   free pages below which `Watermarks` decides
+ * A thread may die anywhere. What its list's count covers is on the list, whatever the meta words say, and nothing else
+ * is: so the count grows before a page is marked as listed, and shrinks after pages are marked as out. See dead-worker.ts.
  */
 import {
   asPageRef,
   checkInt,
   failBulkEntry,
   failParam,
-  failReturn,
   GEN_MASK,
   GEN_ONE as GEN_ONE_,
   GEN_SHIFT as GEN_SHIFT_,
@@ -30,30 +30,33 @@ import {
   MAX_ORDER as MAX_ORDER_,
   type MemOwner,
   MemType,
-  META_GEN_MASK,
-  META_OUT,
-  META_OWNER_SHIFT,
   META_SHARED as META_SHARED_,
-  META_STATE_MASK,
   NET_IOV_TAG,
-  NetmemError,
   type NetmemRef,
   NetmemState,
   OWN_LIMIT as OWN_LIMIT_,
-  OWN_PRIVATE as OWN_PRIVATE_,
   OWN_STACK as OWN_STACK_,
   OWNER_ORDER0,
   OWNER_STACK_SIZE as OWNER_STACK_SIZE_,
   ownerTag,
   type PageAllocator,
+  type PageReclaim,
   type PageRef,
   putNetmem,
   REF_MASK,
   unrefNetmem,
 } from "@netmem/core";
-import { Buddy } from "./buddy.ts";
-import { type PageAllocatorParams, type PageAllocatorStats, Watermarks } from "./watermarks.ts";
+import { ALERT_BELOW, FREE_PAGES as FREE_PAGES_ } from "./allocator-words.ts";
+import type { Buddy } from "./buddy.ts";
+import { reclaimDead } from "./dead-worker.ts";
+import { checkFreeable as checkFreeable_ } from "./free-check.ts";
+import { PageCentre } from "./page-centre.ts";
+import { countOffset, LIST_NID as LIST_NID_, listedPages, openList } from "./thread-lists.ts";
+import { type PageAllocatorParams, type PageAllocatorStats, resolveMarks, Watermarks } from "./watermarks.ts";
 
+const FREE_PAGES = FREE_PAGES_;
+const LIST_NID = LIST_NID_;
+const checkFreeable = checkFreeable_;
 const GEN_SHIFT = GEN_SHIFT_;
 const GEN_ONE = GEN_ONE_;
 const IDX_MASK = IDX_MASK_;
@@ -62,12 +65,9 @@ const MAX_ORDER = MAX_ORDER_;
 const PAGE_REF_MASK = REF_MASK & ~NET_IOV_TAG;
 const ORDER_MASK = INFO_ORDER_MASK_;
 const LIMIT = OWN_LIMIT_;
-const PRIVATE = OWN_PRIVATE_;
 const STACK = OWN_STACK_;
 const STACK_SIZE = OWNER_STACK_SIZE_;
 const SHARED = META_SHARED_;
-const LIVE_MASK = META_STATE_MASK | META_GEN_MASK;
-const OUT = META_OUT;
 const PFMEMALLOC = INFO_PFMEMALLOC;
 const PLAIN_OUT = ownerTag(OWNER_ORDER0, NetmemState.Out);
 const PLAIN_POOLED = ownerTag(OWNER_ORDER0, NetmemState.Pooled);
@@ -75,14 +75,13 @@ const PLAIN_POOLED = ownerTag(OWNER_ORDER0, NetmemState.Pooled);
 /** Pages moved between the thread's list and the buddy lists at a time. */
 const BATCH = 64;
 
-/** Allocator words: the free pages of node 0, and from there to the alert mark. */
-const FREE_PAGES = 1;
-const ALERT_BELOW = 1;
+/** From the free pages of node 0 to the alert mark. */
+const ALERT = ALERT_BELOW - FREE_PAGES;
 
 /** Count and limit where nobody may push or pop without asking: below every count, and as an unsigned number above. */
 const HIDDEN = -1;
 
-/** Plain pages (`MemType.PageOrder0`): allocator and owner in one. Made by `createPageAllocator`. */
+/** Plain pages (`MemType.PageOrder0`): allocator and owner in one. Made by `createPageAllocator`, `attachPageAllocator`. */
 export class PageOrder0 implements PageAllocator, MemOwner {
   readonly name = "page_order0";
   readonly memType: number = MemType.PageOrder0;
@@ -96,10 +95,7 @@ export class PageOrder0 implements PageAllocator, MemOwner {
   declare private listNid: number;
   declare private local: Buddy;
   declare private readonly nodeCount: number;
-  declare private readonly nodeTable: Uint8Array;
-  declare private readonly nodeShift: number;
-  /** For each node, all nodes by distance. */
-  declare private readonly fallback: Int32Array;
+  declare private readonly centre: PageCentre;
   declare private readonly freeAt: number;
   declare private readonly host: Host;
   declare private readonly i32: Int32Array;
@@ -109,38 +105,49 @@ export class PageOrder0 implements PageAllocator, MemOwner {
   declare private readonly countAt: number;
 
   /**
-   * @throws `ERR_NETMEM_OWNER_TAKEN` (EBUSY) when the host has a page allocator, `ERR_NETMEM_INVALID_PARAM` (EINVAL) for
-   * watermarks that contradict each other.
+   * On a thread that attached, joins the allocator of the host, whatever `params` say.
+   *
+   * @throws `ERR_NETMEM_OWNER_TAKEN` (EBUSY) when the thread has a page allocator, `ERR_NETMEM_INVALID_PARAM` (EINVAL)
+   * for watermarks that contradict each other; joining, what `attachPageAllocator` throws.
    */
   constructor(host: Host, params: PageAllocatorParams = {}) {
-    host.owners.claimId(OWNER_ORDER0, this);
+    this.at = host.owners.claimShared(OWNER_ORDER0, this);
     this.host = host;
     this.i32 = host.i32;
     this.infoAt = host.infoAt;
-    this.buddies = Array.from({ length: host.nodeCount }, (_, nid) => new Buddy(host, nid));
-    this.buddy = this.buddies[0]!;
+    this.centre = new PageCentre(host);
+    this.buddies = this.centre.buddies;
+    this.buddy = this.centre.buddy;
     this.totalPageCount = host.layout.pageCount - host.layout.firstPageIdx;
-    this.at = host.owners.recordAt(OWNER_ORDER0);
     const isSingle = host.nodeCount === 1;
-    this.countAt = isSingle ? this.at : this.at + PRIVATE;
+    this.countAt = this.at + countOffset(host);
     this.i32[this.at] = isSingle ? 0 : HIDDEN;
     this.i32[this.at + LIMIT] = isSingle ? STACK_SIZE : HIDDEN;
     this.nodeCount = host.nodeCount;
-    this.nodeTable = host.nodes.table;
-    this.nodeShift = host.nodes.shift;
-    this.fallback = createFallback(host.nodeCount);
     this.freeAt = host.layout.allocatorAt + FREE_PAGES;
     this.listNid = 0;
     this.local = this.buddy;
-    this.watermarks = new Watermarks(host, this, params, this.freeAt + ALERT_BELOW);
+    this.watermarks = new Watermarks(
+      host,
+      this,
+      host.attached === 0 ? resolveMarks(params, this.totalPageCount) : null,
+    );
+    openList(host, this.centre, this.at);
     if (host.nodeCount > 1) host.context.onNid(() => this.moveList());
+    this.moveList();
   }
 
-  /** Pages not handed out, those of the thread's list included: of one node, or of all. */
+  /** Pages not handed out, those of the threads' lists included: of one node, or of all. */
   freePageCount(nid = -1): number {
-    if (nid < 0) return this.buddyFree() + this.listedCount();
-    const listed = nid === this.listNid ? this.listedCount() : 0;
-    return nid < this.nodeCount ? this.buddies[nid]!.freePageCount + listed : 0;
+    const { centre } = this;
+    if (nid >= this.nodeCount) return 0;
+    const free = nid < 0 ? centre.freePageCount() : this.buddies[nid]!.freePageCount;
+    return free + listedPages(this.host, centre, nid);
+  }
+
+  /** Free pages that this thread can get at: all but those on other threads' lists. */
+  reachablePageCount(): number {
+    return this.centre.freePageCount() + this.listedCount();
   }
 
   /** Pages on the thread's list. */
@@ -160,7 +167,7 @@ export class PageOrder0 implements PageAllocator, MemOwner {
     if (nid !== undefined || strict === true) return this.allocOn(order, nid ?? -1, strict === true);
     if (order === 0) return this.allocPage();
     checkInt("order", order, 0, MAX_ORDER);
-    if (this.nodeCount === 1 && this.i32[this.freeAt]! - (1 << order) >= this.i32[this.freeAt + ALERT_BELOW]!) {
+    if (this.nodeCount === 1 && this.host.threaded === 0 && !this.isTight(1 << order)) {
       const idx = this.buddy.take(order);
       if (idx !== 0) return this.handOut(idx, order, SHARED);
     }
@@ -179,40 +186,60 @@ export class PageOrder0 implements PageAllocator, MemOwner {
     const i32 = this.i32;
     const count = i32[this.at]!;
     if (count <= 0) return i32[this.countAt]! > 0 ? this.popListed() : this.refill();
-    i32[this.at] = count - 1;
     const ref = i32[this.at + STACK + count - 1]!;
     i32[(ref >>> 1) & IDX_MASK] = PLAIN_OUT | (ref >>> GEN_SHIFT);
+    i32[this.at] = count - 1;
     return asPageRef(ref);
   }
 
   private popListed(): PageRef {
     const i32 = this.i32;
     const count = i32[this.countAt]! - 1;
-    i32[this.countAt] = count;
     const ref = i32[this.at + STACK + count]!;
     i32[(ref >>> 1) & IDX_MASK] = PLAIN_OUT | (ref >>> GEN_SHIFT);
+    i32[this.countAt] = count;
     return asPageRef(ref);
+  }
+
+  /** Whether `Watermarks` has a say in taking `count` pages. */
+  private isTight(count: number): boolean {
+    const free = this.nodeCount === 1 ? this.i32[this.freeAt]! : this.centre.freePageCount();
+    return free - count < this.i32[this.freeAt + ALERT]!;
   }
 
   private allocBlock(order: number, nid: number, strict: boolean): PageRef | 0 {
     const count = 1 << order;
-    const isTight = this.buddyFree() - count < this.i32[this.freeAt + ALERT_BELOW]!;
-    if (isTight && !this.watermarks.grantBlock(count)) return this.allocReserve(order, nid, strict);
-    const idx = this.takeNearest(order, nid, strict);
-    return idx === 0 ? 0 : this.handOut(idx, order, order === 0 ? 0 : SHARED);
+    if (this.isTight(count) && !this.watermarks.grantBlock(count)) return this.allocReserve(order, nid, strict);
+    return this.takeBlock(order, nid, strict, order, order === 0 ? 0 : SHARED);
   }
 
   /** What only a memalloc context gets. The mark keeps pools from recycling it. */
   private allocReserve(order: number, nid: number, strict: boolean): PageRef | 0 {
     if (!this.watermarks.grantReserve(1 << order)) return 0;
-    const idx = this.takeNearest(order, nid, strict);
-    return idx === 0 ? 0 : this.handOut(idx, order | PFMEMALLOC, SHARED);
+    return this.takeBlock(order, nid, strict, order | PFMEMALLOC, SHARED);
   }
 
+  /** Takes what was granted, unless another thread was faster. */
+  private takeBlock(order: number, nid: number, strict: boolean, info: number, shared: number): PageRef | 0 {
+    const { centre } = this;
+    const isReserve = (info & PFMEMALLOC) !== 0;
+    centre.lock();
+    const idx = isReserve || this.isStillGranted(1 << order) ? this.takeNearest(order, nid, strict) : 0;
+    const ref = idx === 0 ? 0 : this.handOut(idx, info, shared);
+    centre.unlock();
+    return ref;
+  }
+
+  private isStillGranted(count: number): boolean {
+    return this.host.threaded === 0 || this.watermarks.unreserved() >= count;
+  }
+
+  /** Under the lock. */
   private takeNearest(order: number, nid: number, strict: boolean): number {
-    const tries = this.triesOf(nid, strict);
+    const { centre } = this;
+    const tries = centre.triesOf(nid, strict);
     for (let k = 0; k < tries; k++) {
-      const idx = this.takeFrom(this.nearest(nid, k), order);
+      const idx = this.takeFrom(centre.nearest(nid, k), order);
       if (idx !== 0) return idx;
     }
     return 0;
@@ -222,23 +249,8 @@ export class PageOrder0 implements PageAllocator, MemOwner {
   private takeFrom(buddy: Buddy, order: number): number {
     const idx = buddy.take(order);
     if (idx !== 0 || buddy !== this.local || this.listedCount() === 0) return idx;
-    this.drainList();
+    this.flushAll();
     return buddy.take(order);
-  }
-
-  private triesOf(nid: number, strict: boolean): number {
-    if (!strict) return this.nodeCount;
-    return nid < this.nodeCount ? 1 : 0;
-  }
-
-  private nearest(nid: number, k: number): Buddy {
-    return this.buddies[this.fallback[nid * this.nodeCount + k]!]!;
-  }
-
-  private buddyFree(): number {
-    let free = this.buddy.freePageCount;
-    for (let nid = 1; nid < this.nodeCount; nid++) free += this.buddies[nid]!.freePageCount;
-    return free;
   }
 
   /** Single pages into `out[0..n)`; n is short only when memory is. Never from the reserve. */
@@ -273,13 +285,15 @@ export class PageOrder0 implements PageAllocator, MemOwner {
    */
   freePage(ref: PageRef): void {
     const i32 = this.i32;
+    const at = this.at;
     const idx = (ref >>> 1) & IDX_MASK;
-    const count = i32[this.at]!;
+    const count = i32[at]!;
     if (i32[idx] !== (PLAIN_OUT | (ref >> GEN_SHIFT)) || count >>> 0 >= STACK_SIZE) return this.freeSlow(ref);
     const next = (ref + GEN_ONE) & PAGE_REF_MASK;
-    i32[idx] = PLAIN_POOLED | (next >>> GEN_SHIFT);
-    i32[this.at + STACK + count] = next;
-    i32[this.at] = count + 1;
+    const meta = PLAIN_POOLED | (next >>> GEN_SHIFT);
+    i32[at + STACK + count] = next;
+    i32[at] = count + 1;
+    i32[idx] = meta;
   }
 
   /**
@@ -303,12 +317,31 @@ export class PageOrder0 implements PageAllocator, MemOwner {
 
   /** Gives re-armed references of single pages to the buddy lists (`MemModel.drain`). */
   drain(refs: Int32Array, count: number): void {
+    this.centre.lock();
     for (let i = 0; i < count; i++) this.giveSingle(refs[i]!);
+    this.centre.unlock();
   }
 
   /** Moves this thread's whole list to the buddy lists, so that neighbours merge. */
   drainList(): void {
-    while (this.listedCount() > 0) this.flush();
+    this.centre.lock();
+    this.flushAll();
+    this.centre.unlock();
+  }
+
+  /** Ends this thread's part: its list goes to the buddy lists. The object must not be used again. Control path. */
+  detach(): void {
+    this.drainList();
+    this.centre.setListOf(this.host.workerId, 0);
+    this.host.owners.releaseShared(OWNER_ORDER0);
+  }
+
+  /**
+   * Takes back what a worker that runs no more had on its list, after putting right what it left half done. Control path.
+   * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) for this thread itself, or a number that is no worker's.
+   */
+  reclaimWorker(workerId: number): PageReclaim {
+    return reclaimDead(this.host, this.centre, workerId);
   }
 
   /** The thread runs on another node now. Control path. */
@@ -317,34 +350,49 @@ export class PageOrder0 implements PageAllocator, MemOwner {
     if (nid === this.listNid) return;
     this.drainList();
     this.listNid = nid;
+    this.i32[this.at + LIST_NID] = nid;
     this.local = this.buddies[nid]!;
-  }
-
-  private home(idx: number): Buddy {
-    return this.nodeCount === 1 ? this.buddy : this.buddies[this.nodeTable[idx >>> this.nodeShift]!]!;
   }
 
   /** Shared, several pages, of another node, or the list is full; misuse throws. */
   private freeSlow(ref: PageRef): void {
-    const i32 = this.i32;
+    const { i32, centre } = this;
     const idx = (ref >>> 1) & IDX_MASK;
     const meta = i32[idx]!;
-    if (meta !== (PLAIN_OUT | (ref >> GEN_SHIFT))) this.checkFreeable(ref, meta);
+    if (meta !== (PLAIN_OUT | (ref >> GEN_SHIFT))) checkFreeable(this.host, ref, meta);
     const order = i32[this.infoAt + idx]! & ORDER_MASK;
     const next = (ref + GEN_ONE) & PAGE_REF_MASK;
-    const home = this.home(idx);
+    const home = centre.home(idx);
     if (order !== 0 || home !== this.local) {
-      i32[idx] = next >>> GEN_SHIFT;
-      home.give(idx, order);
+      if (this.host.threaded === 0) home.give(idx, order, next >>> GEN_SHIFT);
+      else this.giveHome(home, idx, order, next >>> GEN_SHIFT);
       return;
     }
-    const count = this.listedCount() < STACK_SIZE ? this.listedCount() : this.flush();
-    i32[idx] = PLAIN_POOLED | (next >>> GEN_SHIFT);
+    const count = this.listedCount() < STACK_SIZE ? this.listedCount() : this.makeRoom();
     i32[this.at + STACK + count] = next;
     i32[this.countAt] = count + 1;
+    i32[idx] = PLAIN_POOLED | (next >>> GEN_SHIFT);
   }
 
-  /** Oldest part of the list to the buddy lists; returns the new count. */
+  private giveHome(home: Buddy, idx: number, order: number, meta: number): void {
+    this.centre.lock();
+    home.give(idx, order, meta);
+    this.centre.unlock();
+  }
+
+  private makeRoom(): number {
+    this.centre.lock();
+    const count = this.flush();
+    this.centre.unlock();
+    return count;
+  }
+
+  /** Under the lock. */
+  private flushAll(): void {
+    while (this.listedCount() > 0) this.flush();
+  }
+
+  /** Oldest part of the list to the buddy lists; returns the new count. Under the lock. */
   private flush(): number {
     const i32 = this.i32;
     const stackAt = this.at + STACK;
@@ -358,15 +406,22 @@ export class PageOrder0 implements PageAllocator, MemOwner {
 
   private giveSingle(ref: number): void {
     const idx = (ref >>> 1) & IDX_MASK;
-    this.i32[idx] = ref >>> GEN_SHIFT;
-    this.home(idx).give(idx, 0);
+    this.centre.home(idx).give(idx, 0, ref >>> GEN_SHIFT);
   }
 
   private refill(): PageRef | 0 {
-    const { i32, local } = this;
-    const isTight = this.buddyFree() - BATCH < i32[this.freeAt + ALERT_BELOW]!;
-    const wanted = isTight ? this.watermarks.grantRefill(BATCH) : BATCH;
+    const { centre } = this;
+    const wanted = this.isTight(BATCH) ? this.watermarks.grantRefill(BATCH) : BATCH;
     if (wanted === 0) return this.allocReserve(0, this.listNid, false);
+    centre.lock();
+    this.fillList(this.host.threaded === 0 ? wanted : Math.min(wanted, this.watermarks.unreserved()));
+    centre.unlock();
+    return this.listedCount() > 0 ? this.popListed() : this.takeBlock(0, this.listNid, false, 0, 0);
+  }
+
+  /** Fills the empty list with up to `wanted` pages of its node. Under the lock. */
+  private fillList(wanted: number): void {
+    const { i32, local } = this;
     let n = 0;
     while (n < wanted) {
       const order = fittingOrder(local, wanted - n);
@@ -379,19 +434,22 @@ export class PageOrder0 implements PageAllocator, MemOwner {
         i32[this.at + STACK + n] = ref;
         n++;
       }
+      // Before the next block is taken: see dead-worker.ts.
+      i32[this.countAt] = n;
     }
-    i32[this.countAt] = n;
-    if (n > 0) return this.popListed();
-    const idx = this.takeNearest(0, this.listNid, false);
-    return idx === 0 ? 0 : this.handOut(idx, 0, 0);
   }
 
   private takeSingles(out: Int32Array, from: number, max: number, nid: number, strict: boolean): number {
-    const isTight = this.buddyFree() - (max - from) < this.i32[this.freeAt + ALERT_BELOW]!;
-    const end = isTight ? from + this.watermarks.grantUpTo(max - from) : max;
-    const tries = this.triesOf(nid, strict);
+    const { centre } = this;
+    const wanted = max - from;
+    let granted = this.isTight(wanted) ? this.watermarks.grantUpTo(wanted) : wanted;
+    centre.lock();
+    if (this.host.threaded !== 0) granted = Math.min(granted, this.watermarks.unreserved());
+    const end = from + granted;
+    const tries = centre.triesOf(nid, strict);
     let n = from;
-    for (let k = 0; k < tries && n < end; k++) n = this.takeSinglesFrom(this.nearest(nid, k), out, n, end);
+    for (let k = 0; k < tries && n < end; k++) n = this.takeSinglesFrom(centre.nearest(nid, k), out, n, end);
+    centre.unlock();
     return n;
   }
 
@@ -404,7 +462,7 @@ export class PageOrder0 implements PageAllocator, MemOwner {
       for (let i = 0; i < 1 << order; i++) out[n++] = this.handOut(idx + i, 0, 0);
     }
     if (n === end || buddy !== this.local || this.listedCount() === 0) return n;
-    this.drainList();
+    this.flushAll();
     return this.takeSinglesFrom(buddy, out, n, end);
   }
 
@@ -416,17 +474,6 @@ export class PageOrder0 implements PageAllocator, MemOwner {
     i32[idx] = PLAIN_OUT | shared | gen;
     return makeRef(idx, gen, 0) as PageRef;
   }
-
-  /** Lets shared-marked plain pages through once nobody else holds them; everything else is misuse. */
-  private checkFreeable(ref: PageRef, meta: number): void {
-    const { host, i32 } = this;
-    const idx = (ref >>> 1) & IDX_MASK;
-    const isLive = ref > 0 && (meta & LIVE_MASK) === (OUT | (ref >>> GEN_SHIFT));
-    if (!isLive || !host.isPlainOwner(meta >>> META_OWNER_SHIFT)) failReturn(host, ref, OWNER_ORDER0);
-    const holders = i32[host.pageRefAt + idx]! + i32[host.ppRefAt + idx]! + 1;
-    if (holders > 1) failShared(ref, holders);
-    i32[this.infoAt + idx] = i32[this.infoAt + idx]! & ORDER_MASK;
-  }
 }
 
 /** Order of the next block to break into at most `wanted` pages: small leftovers first, -1 when nothing is free. */
@@ -434,23 +481,4 @@ function fittingOrder(buddy: Buddy, wanted: number): number {
   const lowest = buddy.findOrder(0);
   const fitting = 31 - Math.clz32(wanted);
   return lowest < fitting ? lowest : fitting;
-}
-
-/** Rows of node ids, nearest first; of two that are as near, the lower one. Ids beyond the last node have rows as well. */
-function createFallback(nodeCount: number): Int32Array {
-  const nodes = Array.from({ length: nodeCount }, (_, nid) => nid);
-  const rows = Array.from({ length: MAX_NODES }, (_, nid) =>
-    nodes.toSorted((a, b) => Math.abs(a - nid) - Math.abs(b - nid) || a - b),
-  );
-  return Int32Array.from(rows.flat());
-}
-
-function failShared(ref: PageRef, holders: number): never {
-  throw new NetmemError({
-    code: "ERR_NETMEM_PAGE_SHARED",
-    reason: `page 0x${ref.toString(16)} has ${holders} holders`,
-    remedy: "Return it with returnNetmem: the last holder's call frees the page.",
-    param: "ref",
-    value: ref,
-  });
 }

@@ -44,7 +44,7 @@ export class PageShared implements MemOwner {
     this.halfBytes = host.pageSizeBytes >>> 1;
     this.reused = 0;
     this.fresh = 0;
-    host.owners.claimId(OWNER_SHARED, this);
+    host.owners.claimShared(OWNER_SHARED, this);
   }
 
   /** A page with one holder, the caller; 0 when exhausted. */

@@ -1,4 +1,5 @@
 import { checkInt, type Host } from "@netmem/core";
+import { ALERT_BELOW, MARKS, ROUND } from "./allocator-words.ts";
 
 /** When a page allocator asks for pages back, and when it refuses. All in pages; unset = as if memory had no end. */
 export interface PageAllocatorParams {
@@ -28,23 +29,35 @@ export interface PageAllocatorStats {
 /** What the watermarks need to know of the allocator. */
 export interface WatermarkedPages {
   readonly totalPageCount: number;
-  /** The list in front included. */
-  freePageCount(): number;
+  /** Free pages that this thread can get at: those on its own list included, those on other threads' lists not. */
+  reachablePageCount(): number;
   /** What the list in front keeps; nobody is asked when it hands that out. */
   listedCount(): number;
   drainList(): void;
+}
+
+/** The marks as they are in force, in pages. */
+export interface PageMarks {
+  readonly minPages: number;
+  readonly lowPages: number;
+  readonly highPages: number;
+  readonly limitPages: number;
 }
 
 /** Above every count of pages: each slow path asks. */
 const ALWAYS = 0x3fffffff;
 /** While everything is refused, the shrinkers are asked again every so often: what they keep may have grown. */
 const ASK_AGAIN_MASK = 63;
+const ROUND_MASK = 0x3fffffff;
 
 /**
  * The marks of one allocator. "Room" is what may still be handed out: free pages less those that `limitPages` closes
- * off. An allocator whose room stays above `low` pays one compare per slow path, with the arena word at `alertAt`.
+ * off. An allocator whose room stays above `low` pays one compare per slow path, with the arena word ALERT_BELOW.
+ *
+ * Each thread has one over the same marks, and asks its own shrinkers. Pages on other threads' lists count as handed
+ * out, so that the limit holds for all threads together.
  */
-export class Watermarks {
+export class Watermarks implements PageMarks {
   declare readonly minPages: number;
   declare readonly lowPages: number;
   declare readonly highPages: number;
@@ -53,8 +66,9 @@ export class Watermarks {
   declare private readonly pages: WatermarkedPages;
   declare private readonly alertAt: number;
   declare private readonly closed: number;
-  /** Below low since the last time that room was at high. */
-  declare private pressed: boolean;
+  declare private readonly roundAt: number;
+  /** The round in which this thread saw room fall below low; the next one begins when room is at high. */
+  declare private pressedIn: number;
   /** Calls refused in a row. */
   declare private refusals: number;
   declare private reclaimCalls: number;
@@ -63,27 +77,34 @@ export class Watermarks {
   declare private refusedByWatermark: number;
   declare private reserveBlocks: number;
 
-  /** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) unless 0 <= min <= low <= high <= limit <= all pages. */
-  constructor(host: Host, pages: WatermarkedPages, params: PageAllocatorParams, alertAt: number) {
-    const total = pages.totalPageCount;
-    const min = params.minPages ?? 0;
-    this.limitPages = checkInt("limitPages", params.limitPages ?? total, 1, total);
-    this.minPages = checkInt("minPages", min, 0, this.limitPages);
-    this.lowPages = checkInt("lowPages", params.lowPages ?? defaultMark(min, 2, this.limitPages), min, this.limitPages);
-    const high = params.highPages ?? Math.max(defaultMark(min, 1, this.limitPages), this.lowPages);
-    this.highPages = checkInt("highPages", high, this.lowPages, this.limitPages);
+  /** @param marks null on a thread that attached, which finds them in the arena. */
+  constructor(host: Host, pages: WatermarkedPages, marks: PageMarks | null) {
+    const at = host.layout.allocatorAt;
+    const { minPages, lowPages, highPages, limitPages } = marks ?? loadMarks(host.i32, at + MARKS);
+    this.limitPages = limitPages;
+    this.minPages = minPages;
+    this.lowPages = lowPages;
+    this.highPages = highPages;
     this.host = host;
     this.pages = pages;
-    this.alertAt = alertAt;
-    this.closed = total - this.limitPages;
-    this.pressed = false;
+    this.alertAt = at + ALERT_BELOW;
+    this.closed = pages.totalPageCount - limitPages;
+    this.roundAt = at + ROUND;
+    this.pressedIn = -1;
     this.refusals = 0;
     this.reclaimCalls = 0;
     this.reclaimedPages = 0;
     this.refusedByLimit = 0;
     this.refusedByWatermark = 0;
     this.reserveBlocks = 0;
-    this.host.i32[alertAt] = this.closed + this.lowPages;
+    if (marks === null) return;
+    host.i32[this.alertAt] = this.closed + lowPages;
+    host.i32.set([minPages, lowPages, highPages, limitPages], at + MARKS);
+  }
+
+  /** What may be handed out above min, asking nobody. For a look under the lock at what was granted before it. */
+  unreserved(): number {
+    return Math.max(this.room() - this.minPages, 0);
   }
 
   /** Whether `count` pages, all or none, may be handed out. Counts nothing yet: the reserve may do. */
@@ -102,7 +123,7 @@ export class Watermarks {
   grantRefill(count: number): number {
     const room = this.roomFor(1, 1);
     // Not beyond low, so that the list's pages do not hide the crossing.
-    const before = this.pressed ? room : Math.max(room + this.minPages - this.lowPages, Math.min(room, 1));
+    const before = this.isPressed() ? room : Math.max(room + this.minPages - this.lowPages, Math.min(room, 1));
     return Math.min(count, before);
   }
 
@@ -120,7 +141,11 @@ export class Watermarks {
   }
 
   private room(): number {
-    return this.pages.freePageCount() - this.closed;
+    return this.pages.reachablePageCount() - this.closed;
+  }
+
+  private isPressed(): boolean {
+    return this.pressedIn === this.host.i32[this.roundAt];
   }
 
   /** Pages above min once everybody who should be asked has been; less than `least` means refused. */
@@ -129,10 +154,12 @@ export class Watermarks {
     let room = this.room();
     // What stays closed must not be on the list: its pages go out unasked.
     if (room - pages.listedCount() - taken < minPages) pages.drainList();
-    if (this.pressed && room >= this.highPages && room > this.lowPages) this.relax();
-    if (!this.pressed && room - taken < this.lowPages) {
-      this.pressed = true;
-      this.host.i32[this.alertAt] = ALWAYS;
+    const { alertAt, roundAt } = this;
+    const { i32 } = this.host;
+    if (i32[alertAt] === ALWAYS && room >= this.highPages && room > this.lowPages) this.relax();
+    if (!this.isPressed() && room - taken < this.lowPages) {
+      this.pressedIn = i32[roundAt]!;
+      i32[alertAt] = ALWAYS;
       room = this.reclaim(room, taken);
     } else if (room - least < minPages && !this.host.context.memalloc) {
       if ((this.refusals++ & ASK_AGAIN_MASK) === 0) room = this.reclaim(room, taken);
@@ -141,10 +168,12 @@ export class Watermarks {
     return Math.max(room - minPages, 0);
   }
 
+  /** For every thread: whoever falls below low from here on asks its shrinkers again. */
   private relax(): void {
-    this.pressed = false;
+    const { i32 } = this.host;
     this.refusals = 0;
-    this.host.i32[this.alertAt] = this.closed + this.lowPages;
+    i32[this.roundAt] = (i32[this.roundAt]! + 1) & ROUND_MASK;
+    i32[this.alertAt] = this.closed + this.lowPages;
   }
 
   /** Asks the shrinkers for what is missing to high; what they gave lands in the buddy lists. */
@@ -162,6 +191,26 @@ export class Watermarks {
     if (room >= count) this.refusedByWatermark++;
     else if (room + this.closed >= count) this.refusedByLimit++;
   }
+}
+
+/** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) unless 0 <= min <= low <= high <= limit <= all pages. */
+export function resolveMarks(params: PageAllocatorParams, totalPages: number): PageMarks {
+  const min = params.minPages ?? 0;
+  const limitPages = checkInt("limitPages", params.limitPages ?? totalPages, 1, totalPages);
+  const minPages = checkInt("minPages", min, 0, limitPages);
+  const lowPages = checkInt("lowPages", params.lowPages ?? defaultMark(min, 2, limitPages), min, limitPages);
+  const high = params.highPages ?? Math.max(defaultMark(min, 1, limitPages), lowPages);
+  const highPages = checkInt("highPages", high, lowPages, limitPages);
+  return { minPages, lowPages, highPages, limitPages };
+}
+
+/** Whether an allocator has written its marks into the arena. */
+export function hasMarks({ i32, layout }: Host): boolean {
+  return loadMarks(i32, layout.allocatorAt + MARKS).limitPages > 0;
+}
+
+function loadMarks(i32: Int32Array, at: number): PageMarks {
+  return { minPages: i32[at]!, lowPages: i32[at + 1]!, highPages: i32[at + 2]!, limitPages: i32[at + 3]! };
 }
 
 function defaultMark(min: number, shift: number, limit: number): number {

@@ -83,7 +83,7 @@ test("an arena that is no multiple of 4 MiB loses no page at its end", () => {
 test("what lies behind the table is not taken for the last block's buddy", () => {
   const subject = createTestHost({ arenaBytes: 5 * 2 ** 20 + 65536, maxNetmems: 1296 });
   const { host, pages } = subject;
-  host.i32.fill(INFO_BUDDY | 4, host.ownersAt, host.ownersAt + OWNER_WORDS);
+  host.i32.fill(INFO_BUDDY | 4, host.layout.ownersAt, host.layout.ownersAt + OWNER_WORDS);
   const blocks: PageRef[] = [];
   for (let ref = pages.allocPages(4); ref !== 0; ref = pages.allocPages(4)) blocks.push(ref);
   expect(Math.max(...blocks.map((ref) => idxOf(ref)))).toBe(1296 - 16);

@@ -1,4 +1,5 @@
 import {
+  attachHost,
   createHost,
   genOf,
   type Host,
@@ -19,11 +20,14 @@ import {
 } from "@netmem/core";
 import { VirtualClock } from "@netmem/testing";
 import { expect } from "vitest";
-import { createPageAllocator, type PageOrder0 } from "../src/index.ts";
+import { LISTS } from "../src/allocator-words.ts";
+import { attachPageAllocator, createPageAllocator, type PageOrder0 } from "../src/index.ts";
 
 export interface TestHost {
   readonly host: Host;
   readonly pages: PageOrder0;
+  /** Further threads of the same arena. */
+  readonly others?: readonly TestHost[];
 }
 
 /** A host of 4 MiB, the smallest there is, with a page allocator. */
@@ -37,11 +41,34 @@ export function createTestHost(params: Partial<HostParams> = {}): TestHost {
   return { host, pages: host.pages as PageOrder0 };
 }
 
+/** The same arena as another worker sees it, on this thread; without a page allocator. */
+export function attachBare({ host }: TestHost): Host {
+  return attachHost(host.share(), { clock: new VirtualClock() });
+}
+
+/** The same arena as another worker sees it, on this thread. */
+export function attachTestHost({ host }: TestHost): TestHost {
+  const other = attachHost(host.share(), { clock: new VirtualClock(), pageAllocator: attachPageAllocator });
+  return { host: other, pages: other.pages as PageOrder0 };
+}
+
 /** Free blocks by order, of all nodes. */
 export function blockCounts(pages: PageOrder0): number[] {
   return Array.from({ length: MAX_ORDER + 1 }, (_, order) =>
     pages.buddies.reduce((count, buddy) => count + buddy.blockCount(order), 0),
   );
+}
+
+/** Everything that is out, by its meta words. */
+export function scanOut({ host }: TestHost): Map<number, number> {
+  const out = new Map<number, number>();
+  for (let idx = host.layout.firstPageIdx; idx < host.layout.pageCount;) {
+    const isOut = metaState(host.i32[idx]!) === NetmemState.Out;
+    const order = isOut ? host.i32[host.infoAt + idx]! & INFO_ORDER_MASK : 0;
+    if (isOut) out.set(idx, order);
+    idx += 1 << order;
+  }
+  return out;
 }
 
 /** Every word that a call could have changed: table, owners, lists. */
@@ -111,9 +138,9 @@ function listLength(host: Host, heads: readonly number[]): number {
   return length;
 }
 
-/** The indices on the thread's list; each must be armed, single and nobody else's. */
+/** The indices on a thread's list; each must be armed, single and nobody else's. */
 function auditList({ host, pages }: TestHost): number[] {
-  const at = host.owners.recordAt(OWNER_ORDER0);
+  const at = host.i32[host.layout.allocatorAt + LISTS + host.workerId]!;
   return Array.from(host.i32.subarray(at + OWN_STACK, at + OWN_STACK + pages.listedCount()), (word) => {
     const ref = word as NetmemRef;
     const idx = idxOf(ref);
@@ -132,13 +159,13 @@ function auditList({ host, pages }: TestHost): number[] {
 }
 
 /**
- * Proves that every page of the window is in exactly one place: a free block, the thread's list, or `out` (head index to
+ * Proves that every page of the window is in exactly one place: a free block, a thread's list, or `out` (head index to
  * order). Also that lists are linked well, counters add up and free neighbours have merged.
  */
 export function audit(subject: TestHost, out: ReadonlyMap<number, number>): void {
   const { host, pages } = subject;
   const { firstPageIdx, pageCount } = host.layout;
-  const listed = auditList(subject);
+  const listed = [subject, ...(subject.others ?? [])].flatMap(auditList);
   const owners = new Map<number, number>(out);
   for (const idx of listed) {
     check(!owners.has(idx), `page ${idx} is listed twice, or out as well`);

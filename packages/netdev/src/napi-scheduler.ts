@@ -85,20 +85,17 @@ export class NapiScheduler {
    */
   runOnce(): number {
     if (this.isRunning) return 0;
-    const { context } = this.host;
-    const { cpu, softirq, napi } = context;
-    this.isRunning = true;
-    context.cpu = this.cpu;
-    context.softirq = true;
-    try {
-      return this.pollRound();
-    } finally {
-      context.cpu = cpu;
-      context.softirq = softirq;
-      context.napi = napi;
-      this.isRunning = false;
-      this.requeue();
-    }
+    return this.run(null);
+  }
+
+  /** A poll is under way. */
+  get isPolling(): boolean {
+    return this.isRunning;
+  }
+
+  /** @internal One turn of an instance that is on no list, as if it were its turn. Control path, not inside a poll. */
+  pollNow(napi: Pollable): number {
+    return this.run(napi);
   }
 
   /**
@@ -109,6 +106,24 @@ export class NapiScheduler {
     let work = 0;
     for (let run = 0; run < maxRuns && this.count > 0; run++) work += this.runOnce();
     return work;
+  }
+
+  /** In softirq context: a round, or one turn of `only`. */
+  private run(only: Pollable | null): number {
+    const { context } = this.host;
+    const { cpu, softirq, napi } = context;
+    this.isRunning = true;
+    context.cpu = this.cpu;
+    context.softirq = true;
+    try {
+      return only === null ? this.pollRound() : this.turn(only);
+    } finally {
+      context.cpu = cpu;
+      context.softirq = softirq;
+      context.napi = napi;
+      this.isRunning = false;
+      this.requeue();
+    }
   }
 
   private pollRound(): number {
@@ -123,13 +138,20 @@ export class NapiScheduler {
     this.list[this.head] = null;
     this.head = (this.head + 1) & this.mask;
     this.count--;
-    this.host.context.napi = napi;
+    return this.turn(napi);
+  }
+
+  private turn(napi: Pollable): number {
+    const { host } = this;
+    host.context.napi = napi;
     let work = 0;
     try {
       work = napi.runPoll();
     } finally {
       if (napi.isScheduled) this.repoll[this.repollCount++] = napi;
     }
+    // What other threads returned meanwhile goes home now, in softirq context.
+    if (host.threaded !== 0) host.drainInbox();
     if (work > napi.weight) failOverBudget(napi, work);
     return work;
   }

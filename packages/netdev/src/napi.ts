@@ -4,7 +4,8 @@ import type { NapiScheduler } from "./napi-scheduler.ts";
 
 const STATE = 0;
 const LIST_OWNER = 1;
-const WORDS = 16;
+/** Words of a poll instance. */
+export const NAPI_WORDS = 16;
 
 const SCHED = 1;
 /** Scheduled once more while it was scheduled: completion is refused, so that what came meanwhile is seen. */
@@ -33,16 +34,21 @@ export class Napi implements CoreNapi {
   declare private readonly host: Host;
   declare private readonly i32: Int32Array;
   declare private readonly at: number;
+  declare private readonly isOwner: boolean;
 
-  /** @internal Made by a device for its queue. */
-  constructor(host: Host, scheduler: NapiScheduler, id: number, poll: NapiPoll, weight: number) {
+  /**
+   * @internal Made by a device for its queue.
+   * @param wordsAt words that somebody else allocated; 0 = words of its own.
+   */
+  constructor(host: Host, scheduler: NapiScheduler, id: number, poll: NapiPoll, weight: number, wordsAt = 0) {
     this.id = id;
     this.weight = weight;
     this.poll = poll;
     this.scheduler = scheduler;
     this.host = host;
     this.i32 = host.i32;
-    this.at = host.heap.allocWords(WORDS);
+    this.isOwner = wordsAt === 0;
+    this.at = this.isOwner ? host.heap.allocWords(NAPI_WORDS) : wordsAt;
     this.i32[this.at + STATE] = DISABLED;
     this.i32[this.at + LIST_OWNER] = -1;
   }
@@ -117,6 +123,6 @@ export class Napi implements CoreNapi {
   /** Gives the arena words back; the instance must not be used any more. */
   dispose(): void {
     this.disable();
-    this.host.heap.freeWords(this.at, WORDS);
+    if (this.isOwner) this.host.heap.freeWords(this.at, NAPI_WORDS);
   }
 }

@@ -29,7 +29,8 @@ export const QueueCounter = {
   RxBroken: 17,
 } as const;
 
-const COUNTER_WORDS = 32;
+/** Words of a queue's counters. */
+export const COUNTER_WORDS = 32;
 const SIGN = 1 << 31;
 
 /** What a queue counted. Packets and bytes are exact to 2^53, the rest is modulo 2^32. */
@@ -54,12 +55,17 @@ export class QueueCounters {
   declare private readonly i32: Int32Array;
   declare private readonly at: number;
   declare private readonly host: Host;
+  declare private readonly isOwner: boolean;
 
-  /** @throws `ERR_NETMEM_NO_MEMORY` (ENOMEM) */
-  constructor(host: Host) {
+  /**
+   * @param wordsAt zeroed words that somebody else allocated; 0 = words of its own.
+   * @throws `ERR_NETMEM_NO_MEMORY` (ENOMEM)
+   */
+  constructor(host: Host, wordsAt = 0) {
     this.host = host;
     this.i32 = host.i32;
-    this.at = host.heap.allocWords(COUNTER_WORDS);
+    this.isOwner = wordsAt === 0;
+    this.at = this.isOwner ? host.heap.allocWords(COUNTER_WORDS) : wordsAt;
   }
 
   /** Adds to a 32-bit counter. */
@@ -105,6 +111,6 @@ export class QueueCounters {
   }
 
   dispose(): void {
-    this.host.heap.freeWords(this.at, COUNTER_WORDS);
+    if (this.isOwner) this.host.heap.freeWords(this.at, COUNTER_WORDS);
   }
 }

@@ -1,3 +1,5 @@
+import type { QueueMgmtOps } from "./queue-mgmt.ts";
+
 /** Where a queue's buffers came from and how they went back, as far as its driver can tell. Buffers since creation. */
 export interface QueueDriverStats {
   readonly alloc: {
@@ -27,6 +29,8 @@ export interface QueueDriverStats {
 export interface QueueDriver {
   /** Short name of what the queue is made of, e.g. "page_pool". */
   readonly composition: string;
+  /** Lets the device restart the receiving half alone, which providers, AF_XDP pools and header split need. */
+  readonly mgmt?: QueueMgmtOps;
   /**
    * Registers the queue's memory model (`host.mem.regMemModel`), posts buffers, lets the hardware interrupt. The queue is
    * registered already. Throws a coded error when it cannot, holding nothing then.

@@ -19,3 +19,8 @@ export type XdpVerdict = (typeof XdpVerdict)[keyof typeof XdpVerdict];
  * One that throws aborts its packet; the error comes out of the poll, after the rest of the burst.
  */
 export type XdpProgram = (xdp: XdpBuff) => number;
+
+export interface XdpProgramOptions {
+  /** The program looks at the first buffer of a packet only (kernel: loaded without `xdp.frags`). Default false. */
+  readonly isSingleBuffer?: boolean;
+}

@@ -1,21 +1,17 @@
 import {
   asNetmemRef,
+  failParam,
   GEN_SHIFT as GEN_SHIFT_,
   IDX_MASK as IDX_MASK_,
   isPfmemalloc,
   markShared,
-  META_GEN_MASK,
-  META_STATE_MASK,
-  NetmemError,
   type NetmemRef,
-  NetmemState,
   OWN_HOLD as OWN_HOLD_,
   OWN_LEFT as OWN_LEFT_,
   OWN_STACK as OWN_STACK_,
-  OWNER_ORDER0,
-  ownerTag,
   type PageRef,
 } from "@netmem/core";
+import { fillFromProvider } from "./alloc-provider.ts";
 import { add, bump, C_EMPTY, C_FAST, C_PUSHED, C_REFILL, C_SLOW, C_SLOW_HIGH_ORDER, foldRing } from "./counters.ts";
 import { refillLocal, wantedNid } from "./numa.ts";
 import type { PoolDebug } from "./pool-debug.ts";
@@ -29,7 +25,6 @@ const IDX_MASK = IDX_MASK_;
 const STACK = OWN_STACK_;
 const LEFT = OWN_LEFT_;
 const HOLD = OWN_HOLD_;
-const PLAIN_OUT = ownerTag(OWNER_ORDER0, NetmemState.Out);
 
 /** Everything but "pop the cache": refill from the ring, then the provider or the page allocator. 0 = exhausted. */
 export function allocSlow(pool: PoolState): NetmemRef | 0 {
@@ -37,6 +32,7 @@ export function allocSlow(pool: PoolState): NetmemRef | 0 {
   const i32 = pool.i32;
   const count = i32[pool.at]!;
   if (count > 0) return allocCached(pool, count);
+  pool.host.drainInbox();
   foldRing(i32, pool.countersAt, pool.ring.produced);
   if (pool.ring.isEmpty()) {
     bump(i32, pool.countersAt + C_EMPTY);
@@ -50,6 +46,27 @@ export function allocSlow(pool: PoolState): NetmemRef | 0 {
   bump(i32, pool.countersAt + C_REFILL);
   add(i32, pool.countersAt + C_PUSHED, n - 1);
   return handOut(pool, i32[pool.at + STACK + n - 1]!);
+}
+
+/** A pool that a bulk allocation is under way from. */
+interface BulkPool extends PoolState {
+  allocNetmem(): NetmemRef | 0;
+  recycleDirect(ref: NetmemRef): void;
+}
+
+/** The next buffer of a bulk; when that throws, those before it go back. */
+export function allocAfter(pool: BulkPool, out: Int32Array, count: number): NetmemRef | 0 {
+  try {
+    return pool.allocNetmem();
+  } catch (error) {
+    for (let n = count - 1; n >= 0; n--) pool.recycleDirect(asNetmemRef(out[n]!));
+    throw error;
+  }
+}
+
+/** Throws for an array that cannot hold `max` references. */
+export function failShort(out: Int32Array, max: number): never {
+  return failParam("max", max, `at most out.length = ${out.length}`, "Pass a longer array.");
 }
 
 /** The cache has buffers, but the countdown ran out or the pool is in a slow mode. */
@@ -89,9 +106,15 @@ function allocNew(pool: PoolState): NetmemRef | 0 {
 /** One block or page. One from the allocator's reserve is marked, so that its put does not recycle it. */
 function allocOne(pool: PoolState, counter: number): NetmemRef | 0 {
   const page = pool.host.pages.allocPages(pool.order, wantedNid(pool));
-  if (page === 0 || !prepare(pool, page)) return 0;
+  if (page === 0) return 0;
+  try {
+    if (!prepare(pool, page)) return 0;
+    enterPool(pool, page);
+  } catch (cause) {
+    takeBack(pool, page);
+    throw cause;
+  }
   bump(pool.i32, pool.countersAt + counter);
-  enterPool(pool, page);
   const ref = handOut(pool, page);
   if (isPfmemalloc(pool.host, ref)) markShared(pool.host, ref);
   return ref;
@@ -125,16 +148,33 @@ function adoptAll(pool: PoolState, got: number): number {
   return got;
 }
 
+/** When a device or a hook throws, the pages before stay in the cache, and this one and the rest go back. */
 function adoptEach(pool: PoolState, got: number): number {
   const { i32, scratch } = pool;
   let n = 0;
-  for (let k = 0; k < got; k++) {
-    const page = scratch[k]! as PageRef;
-    if (!prepare(pool, page)) continue;
-    enterPool(pool, page);
-    i32[pool.at + STACK + n++] = page;
+  let k = 0;
+  try {
+    for (; k < got; k++) {
+      const page = scratch[k]! as PageRef;
+      if (!prepare(pool, page)) continue;
+      enterPool(pool, page);
+      i32[pool.at + STACK + n++] = page;
+    }
+  } catch (cause) {
+    for (; k < got; k++) takeBack(pool, scratch[k]! as PageRef);
+    i32[pool.at] = n;
+    add(i32, pool.countersAt + C_PUSHED, n);
+    throw cause;
   }
   return n;
+}
+
+/** Undoes as much of a page's entry as was done. */
+function takeBack(pool: PoolState, page: PageRef): void {
+  const idx = (page >>> 1) & IDX_MASK;
+  if (pool.i32[idx] === (pool.pooledTag | (page >>> GEN_SHIFT))) return releaseFromPool(pool, page);
+  pool.dma?.unmap(idx);
+  pool.host.pages.freePage(page);
 }
 
 /** Clears and maps a page from the allocator; one that the device refuses goes back, and false. */
@@ -146,55 +186,10 @@ function prepare(pool: PoolState, page: PageRef): boolean {
 }
 
 function allocFromProvider(pool: PoolState): NetmemRef | 0 {
-  const { i32, scratch } = pool;
-  scratch.fill(0);
-  const claim = pool.provider!.allocNetmems(pool, scratch, pool.refillCount);
-  if (claim === 0) return 0;
-  const got = Number.isInteger(claim) ? Math.min(claim, pool.refillCount) : 0;
-  let bad = -1;
-  let n = 0;
-  for (let k = 0; k < got; k++) {
-    const ref = asNetmemRef(scratch[k]!);
-    if (!isFreeForPool(pool, ref)) {
-      bad = k;
-      continue;
-    }
-    clearForEntry(pool, ref);
-    enterPool(pool, ref);
-    i32[pool.at + STACK + n++] = ref;
-  }
-  const isHonest = bad < 0 && got === claim && n > 0;
-  const kept = isHonest ? n - 1 : n;
-  i32[pool.at] = kept;
-  add(i32, pool.countersAt + C_PUSHED, kept);
-  if (bad >= 0)
-    failProvider(
-      pool,
-      `returned ref 0x${scratch[bad]!.toString(16)}, which is no free buffer of its own`,
-      scratch[bad]!,
-    );
-  if (!isHonest) failProvider(pool, `returned ${claim} buffers of at most ${pool.refillCount}`, claim);
+  const n = fillFromProvider(pool);
+  if (n === 0) return 0;
+  const { i32 } = pool;
+  i32[pool.at] = n - 1;
+  add(i32, pool.countersAt + C_PUSHED, n - 1);
   return handOut(pool, i32[pool.at + STACK + n - 1]!);
-}
-
-/** A provider may hand over what is free and its own, or plain pages that it holds alone. */
-function isFreeForPool(pool: PoolState, ref: NetmemRef): boolean {
-  const idx = (ref >>> 1) & IDX_MASK;
-  if (ref <= 0 || idx < pool.host.layout.firstPageIdx || idx >= pool.host.layout.maxNetmems) return false;
-  const meta = pool.i32[idx]!;
-  const gen = ref >>> GEN_SHIFT;
-  if (meta === (PLAIN_OUT | gen)) return true;
-  return (meta & META_STATE_MASK) === 0 && (meta & META_GEN_MASK) === gen && pool.provider!.owns(ref);
-}
-
-function failProvider(pool: PoolState, what: string, value: unknown): never {
-  throw new NetmemError({
-    code: "ERR_NETMEM_PROVIDER_GARBAGE",
-    errno: "EFAULT",
-    reason: `provider ${pool.provider!.name} ${what}`,
-    remedy:
-      "Return only buffers that the provider owns and nobody uses; the good ones of the batch are in the pool's cache.",
-    param: "provider",
-    value,
-  });
 }

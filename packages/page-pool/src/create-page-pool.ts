@@ -1,14 +1,29 @@
-import { type Host, type MemModel, type MemoryProviderOps, MemType, NetmemError } from "@netmem/core";
+import { type Host, type MemoryProviderOps, MemType, NetmemError } from "@netmem/core";
+import { adoptPagePool } from "./adopt-pool.ts";
 import { abandonPool } from "./lifecycle.ts";
 import { checkPageBacked, PagePoolFlag, type PagePoolParams, resolveParams, type ResolvedParams } from "./params.ts";
 import { PagePool } from "./page-pool.ts";
 import { PoolDma } from "./pool-dma.ts";
+import { S_POOL_ID } from "./pool-home.ts";
+import { failProviderHook } from "./pool-errors.ts";
 import { SlowBit } from "./pool-state.ts";
 import { registerShrinker } from "./reclaim.ts";
 import { setSlow } from "./slow-mode.ts";
 
-/** A page pool's return stack is its alloc cache: nothing is left to do with what came home. */
-const pagePoolModel: MemModel = { type: MemType.PagePool, name: "page_pool", drain: () => {} };
+/**
+ * Lets this thread have page pools, and take over those of a worker that died. `createPagePool` does that by itself; a
+ * thread without pools that reclaims workers calls it. Calling it again does nothing.
+ */
+export function installPagePools(host: Host): void {
+  if (host.memTypes.isSupported(MemType.PagePool)) return;
+  host.memTypes.install({
+    type: MemType.PagePool,
+    name: "page_pool",
+    // A page pool's return stack is its alloc cache: nothing is left to do with what came home.
+    drain: () => {},
+    adopt: (ownerId) => adoptPagePool(host, ownerId),
+  });
+}
 
 function providerOf(host: Host, params: ResolvedParams): MemoryProviderOps | null {
   if ((params.flags & PagePoolFlag.AllowUnreadableNetmem) === 0) return null;
@@ -47,6 +62,14 @@ function failProvider(errno: string, code: string, what: string, remedy: string,
   });
 }
 
+function initProvider(provider: MemoryProviderOps, pool: PagePool): void {
+  try {
+    provider.init(pool);
+  } catch (cause) {
+    failProviderHook(provider, "init", cause);
+  }
+}
+
 /** After the provider had its say: DMA, the modes that a pool may start in, what it listens to. */
 function startPool(pool: PagePool): void {
   const { host, params, debug } = pool;
@@ -62,21 +85,23 @@ function startPool(pool: PagePool): void {
  * Makes a page pool on this thread (`page_pool_create`). No buffer is allocated yet. Destroy it when the queue stops.
  *
  * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) for the first wrong parameter in the kernel's order;
- * `ERR_NETMEM_PROVIDER_DMA` (EOPNOTSUPP), `ERR_NETMEM_PROVIDER_UNKNOWN` (EFAULT), what the provider's `init` throws;
+ * `ERR_NETMEM_PROVIDER_DMA` (EOPNOTSUPP), `ERR_NETMEM_PROVIDER_UNKNOWN` (EFAULT), what the provider's `init` throws (`ERR_NETMEM_PROVIDER_FAILED` when
+ * that is no coded error);
  * `ERR_NETMEM_NO_DMA_DEVICE` (ENODEV); `ERR_NETMEM_NO_MEMORY` (ENOMEM), `ERR_NETMEM_OWNERS_EXHAUSTED` (ENOSPC).
  */
 export function createPagePool(host: Host, params: PagePoolParams = {}): PagePool {
   const resolved = resolveParams(host, params);
   const provider = providerOf(host, resolved);
   if (provider === null) checkPageBacked(host, resolved);
-  if (!host.memTypes.isSupported(MemType.PagePool)) host.memTypes.install(pagePoolModel);
-  const pool = new PagePool(host, resolved, provider);
+  installPagePools(host);
+  const pool = new PagePool(host, resolved, provider, null);
   let initialised = false;
   try {
-    provider?.init(pool);
+    if (provider !== null) initProvider(provider, pool);
     initialised = true;
     startPool(pool);
     pool.id = host.pools.reserve(pool);
+    pool.i32[pool.countersAt + S_POOL_ID] = pool.id;
     registerShrinker(pool);
     host.pools.publish("add", pool.id);
     return pool;

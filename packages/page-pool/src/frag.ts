@@ -1,4 +1,13 @@
-import { GEN_MASK, IDX_MASK, makeRef, META_SHARED, type NetmemRef, setPpRefCount, unrefNetmem } from "@netmem/core";
+import {
+  GEN_MASK,
+  IDX_MASK,
+  isPage,
+  makeRef,
+  META_SHARED,
+  type NetmemRef,
+  setPpRefCount,
+  unrefNetmem,
+} from "@netmem/core";
 import { bump, C_FAST } from "./counters.ts";
 import { BIAS_MAX, FRAG_ALIGN_BYTES } from "./limits.ts";
 import {
@@ -9,6 +18,7 @@ import {
   type PoolState,
   SlowBit,
 } from "./pool-state.ts";
+import { failNotPage } from "./pool-errors.ts";
 import { isRecyclable } from "./put-slow.ts";
 import { releaseFromPool } from "./release.ts";
 
@@ -19,7 +29,9 @@ const FRAG_USERS = FRAG_USERS_;
 
 /** The part of a pool that fragments need beyond its state. */
 export interface FragPool extends PoolState {
+  readonly name: string;
   allocNetmem(): NetmemRef | 0;
+  put(ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void;
 }
 
 export function alignFrag(sizeBytes: number): number {
@@ -109,6 +121,15 @@ function nextGeneration(pool: PoolState, ref: NetmemRef): NetmemRef {
   const gen = ((pool.i32[idx]! & GEN_MASK) + 1) & GEN_MASK;
   pool.i32[idx] = pool.outTag | META_SHARED | gen;
   return makeRef(idx, gen, ref & 1);
+}
+
+/** As {@link allocSized}, as an arena byte offset; 0 when exhausted. @throws `ERR_NETMEM_NOT_A_PAGE` */
+export function allocVa(pool: FragPool, sizeBytes: number): number {
+  const ref = allocSized(pool, sizeBytes);
+  if (ref === 0) return 0;
+  if (isPage(ref)) return pool.host.offsetOf(ref) + pool.lastOffset;
+  pool.put(ref, -1, true);
+  return failNotPage(pool);
 }
 
 /** Lets go of the current fragment page at destroy. Pieces outside keep it alive. */

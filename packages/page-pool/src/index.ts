@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-export { createPagePool } from "./create-page-pool.ts";
+export type { AllocWaitOptions } from "./alloc-wait.ts";
+export { createPagePool, installPagePools } from "./create-page-pool.ts";
 export { pagePoolDump, pagePoolGet, pagePoolStatsDump, pagePoolStatsGet } from "./introspection.ts";
 export type { PagePoolInfo, PagePoolStatsRecord } from "./introspection.ts";
 export { checkPoolInvariants } from "./invariants.ts";

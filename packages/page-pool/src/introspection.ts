@@ -25,7 +25,14 @@ interface CountingPool {
 function providerInfo(pool: PoolState): Record<string, number | string> | undefined {
   if (pool.provider?.fillInfo === undefined) return undefined;
   const info: Record<string, number | string> = {};
-  pool.provider.fillInfo({ set: (name, value) => (info[name] = value) }, null);
+  try {
+    pool.provider.fillInfo({ set: (name, value) => (info[name] = value) }, null);
+  } catch (error) {
+    pool.host.warn(
+      "WARN_NETMEM_PROVIDER_INFO",
+      `provider ${pool.provider.name}, ${pool.params.name}: ${String(error)}`,
+    );
+  }
   return info;
 }
 

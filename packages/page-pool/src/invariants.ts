@@ -3,7 +3,6 @@ import {
   GEN_SHIFT,
   IDX_MASK,
   isPfmemalloc,
-  META_OUT,
   META_OWNER_SHIFT,
   META_STATE_MASK,
   NetmemError,
@@ -11,17 +10,19 @@ import {
   pageRefCount,
   ppRefCount,
 } from "@netmem/core";
+import { isOutside } from "./holders.ts";
 import { inflightOf } from "./inflight.ts";
 import type { PagePool } from "./page-pool.ts";
 import { FRAG_REF, type PoolState } from "./pool-state.ts";
 
-/** Buffers of the pool in state "out", counted in the netmem table; the current fragment page is one of them. */
+/** Buffers of the pool that are not inside it, counted in the netmem table; the fragment page is one of them. */
 function countOut(pool: PoolState): number {
   const { layout } = pool.host;
   let n = 0;
   for (let idx = layout.firstPageIdx; idx < layout.maxNetmems; idx++) {
     const meta = pool.i32[idx]!;
-    if (meta >>> META_OWNER_SHIFT === pool.ownerId && (meta & META_STATE_MASK) === META_OUT) n++;
+    const state = meta & META_STATE_MASK;
+    if (meta >>> META_OWNER_SHIFT === pool.ownerId && isOutside(state)) n++;
   }
   return n;
 }

@@ -2,19 +2,18 @@ import {
   type AbortSignalLike,
   asNetmemRef,
   checkInt,
-  type Host,
-  type MemOwner,
+  type MemoryProviderOps,
   NetmemError,
   OWNER_NONE,
   pageRefCount,
 } from "@netmem/core";
-import { PtrRing } from "@netmem/ring";
-import { COUNTER_WORDS } from "./counters.ts";
+import { rejectWaiters } from "./alloc-wait.ts";
 import { freeFragPage } from "./frag.ts";
 import { holdersOf } from "./holders.ts";
 import { inflightOf, isDrained, outsideCount } from "./inflight.ts";
 import { DEFER_TIME_MS, DEFER_WARN_INTERVAL_MS } from "./limits.ts";
 import type { PoolDma } from "./pool-dma.ts";
+import { releaseHome } from "./pool-home.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
 import { popCache, releaseFromPool } from "./release.ts";
 import { setSlow } from "./slow-mode.ts";
@@ -48,6 +47,7 @@ export function destroyPool(pool: PoolState): boolean {
   pool.cpuid = -1;
   pool.promote = false;
   setSlow(pool, SlowBit.Detached, true);
+  rejectWaiters(pool);
   freeFragPage(pool);
   if (tryRelease(pool)) return true;
   pool.life.detachedAtMs = pool.host.clock.nowMs();
@@ -59,6 +59,9 @@ export function destroyPool(pool: PoolState): boolean {
 
 /** One attempt to free a destroyed pool: empties what it holds and looks whether anything is still out. */
 export function tryRelease(pool: PoolState): boolean {
+  if (pool.freed) return true;
+  pool.host.drainInbox();
+  // What came home may have been what the last attempt waited for.
   if (pool.freed) return true;
   scrub(pool);
   if (strictInflight(pool) !== 0) return false;
@@ -111,32 +114,20 @@ function unmapAll(pool: PoolState, dma: PoolDma): void {
   dma.unmapAll((error) => pool.host.warn("WARN_NETMEM_DMA_UNMAP", `${pool.params.name} ${pool.id}: ${String(error)}`));
 }
 
-/** What a pool holds of the host besides buffers. */
-export interface PoolHome {
-  readonly ring: PtrRing;
-  readonly countersAt: number;
-  readonly ownerId: number;
-}
-
-/** Takes an owner record, counters and the ring; nothing stays taken when one of them cannot be had. */
-export function claimHome(host: Host, owner: MemOwner, ringSize: number): PoolHome {
-  const ownerId = host.owners.claim(owner);
-  let countersAt = 0;
-  try {
-    countersAt = host.heap.allocWords(COUNTER_WORDS);
-    return { ownerId, countersAt, ring: new PtrRing(host, ringSize) };
-  } catch (error) {
-    if (countersAt !== 0) host.heap.freeWords(countersAt, COUNTER_WORDS);
-    host.owners.release(ownerId);
-    throw error;
-  }
-}
-
 function freePool(pool: PoolState): void {
   pool.disconnect?.();
   pool.host.pools.publish("del", pool.id);
   leaveHome(pool);
-  pool.provider?.destroy(pool);
+  if (pool.provider !== null) dismissProvider(pool, pool.provider);
+}
+
+/** The pool is gone whatever the provider's last hook does. */
+function dismissProvider(pool: PoolState, provider: MemoryProviderOps): void {
+  try {
+    provider.destroy(pool);
+  } catch (error) {
+    pool.host.warn("WARN_NETMEM_PROVIDER_DESTROY", `provider ${provider.name}, ${pool.params.name}: ${String(error)}`);
+  }
 }
 
 /** Undoes a creation that failed; the provider is told only when its `init` had succeeded. */
@@ -144,7 +135,7 @@ export function abandonPool(pool: PoolState, initialised: boolean): void {
   pool.userCount = 0;
   pool.slow |= SlowBit.Detached;
   leaveHome(pool);
-  if (initialised) pool.provider?.destroy(pool);
+  if (initialised && pool.provider !== null) dismissProvider(pool, pool.provider);
 }
 
 /** From here on the pool object points at the record of "nobody", so that late calls find neither cache nor owner. */
@@ -154,9 +145,7 @@ function leaveHome(pool: PoolState): void {
   pool.freed = true;
   for (const undo of pool.life.undo.splice(0)) undo();
   host.pools.remove(pool.id);
-  pool.ring.dispose();
-  host.heap.freeWords(pool.countersAt, COUNTER_WORDS);
-  host.owners.release(pool.ownerId);
+  releaseHome(pool);
   pool.at = host.owners.recordAt(OWNER_NONE);
   pool.outTag = -1;
 }
@@ -178,6 +167,7 @@ function drainError(pool: PoolState, code: string, why: string, cause?: unknown)
  * @throws `ERR_NETMEM_DRAIN_TIMEOUT`, or `ERR_NETMEM_DRAIN_ABORTED` with the signal's reason as cause; both name holders.
  */
 export function drained(pool: PoolState, options: DrainOptions): Promise<void> {
+  pool.host.drainInbox();
   if (pool.freed || isDrained(pool)) {
     if (pool.userCount === 0) tryRelease(pool);
     return Promise.resolve();
@@ -207,10 +197,16 @@ function watch(pool: PoolState): void {
   pool.onDrained = waiting ? () => notifyDrained(pool) : null;
   host.clock.clearTimer(life.drainTimer);
   life.drainTimer = waiting ? host.clock.setTimer(() => lookDrained(pool), DEFER_TIME_MS) : 0;
+  if (waiting) life.stopWatch ??= host.watchInbox();
+  else {
+    life.stopWatch?.();
+    life.stopWatch = null;
+  }
   if (!pool.freed) setSlow(pool, SlowBit.Watched, waiting);
 }
 
 function lookDrained(pool: PoolState): void {
+  pool.host.drainInbox();
   if (pool.freed || isDrained(pool)) notifyDrained(pool);
   else watch(pool);
 }

@@ -29,3 +29,6 @@ export function refillCountFor(pageSizeBytes: number): number {
   if (pageSizeBytes >= BIG_PAGE_BYTES) return 4;
   return pageSizeBytes >= SMALL_PAGE_BYTES ? 16 : 64;
 }
+
+/** How often a pool with waiters asks its provider or the page allocator again. */
+export const ALLOC_RETRY_MS = 10;

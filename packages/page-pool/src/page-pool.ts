@@ -8,10 +8,8 @@
  * compare of it on put proves owner, state, generation and "not shared"; everything unusual ends in put-slow.ts.
  */
 import {
-  asNetmemRef,
   type Context,
   type DmaDir,
-  failParam,
   GEN_ONE as GEN_ONE_,
   GEN_SHIFT as GEN_SHIFT_,
   type Host,
@@ -38,25 +36,28 @@ import {
   type RxQueueInfo,
 } from "@netmem/core";
 import { type PtrRing, ptrRingProduce as ptrRingProduce_ } from "@netmem/ring";
-import { allocSlow } from "./alloc-slow.ts";
+import { allocAfter, allocSlow, failShort } from "./alloc-slow.ts";
+import { allocWait, type AllocWaitOptions } from "./alloc-wait.ts";
 import { FOLD } from "./counters.ts";
 import { describePool, type PagePoolInfo } from "./introspection.ts";
-import { allocFrag as allocFrag_, allocSized } from "./frag.ts";
+import { allocFrag as allocFrag_, allocSized, allocVa } from "./frag.ts";
 import { outsideRefs } from "./holders.ts";
 import { inflightOf } from "./inflight.ts";
 import { checkPoolInvariants } from "./invariants.ts";
 import { ASYNC_DISPOSE_TIMEOUT_MS, refillCountFor } from "./limits.ts";
-import { claimHome, destroyPool, drained, type DrainOptions } from "./lifecycle.ts";
+import { destroyPool, drained, type DrainOptions } from "./lifecycle.ts";
 import { PagePoolFlag, type ResolvedParams } from "./params.ts";
 import { PoolDebug } from "./pool-debug.ts";
 import type { PoolDma } from "./pool-dma.ts";
 import { failNotPage } from "./pool-errors.ts";
+import { claimHome, type PoolHome } from "./pool-home.ts";
 import { createPoolLife, type PoolLife, type PoolTracer, SlowBit } from "./pool-state.ts";
 import { type BulkChunk, createBulkChunk, putBulkSlow } from "./put-bulk.ts";
 import { dropRingFull, isDirect as isDirect_, pushCache, putSlow, putUnrefed } from "./put-slow.ts";
 import { checkFragment, fragment, liveRefAt, unref } from "./references.ts";
 import { updateNid } from "./numa.ts";
 import { releaseFromPool } from "./release.ts";
+import { returnRemote } from "./remote.ts";
 import { applyMode } from "./slow-mode.ts";
 import { addRegistration, addUser, disableDirect, enableDirect } from "./users.ts";
 import { addStats, createPagePoolStats, type PagePoolStats } from "./stats.ts";
@@ -78,8 +79,7 @@ const allocFrag = allocFrag_;
  * `createPagePool`; all methods belong to the thread that made it.
  */
 export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAllocator {
-  // "declare" everywhere: the constructor alone creates the fields, in its order and with their final values, so that
-  // V8 keeps integers as integers and the fields of the fast path share a cache line.
+  // "declare": see docs/decisions/0007. Hot fields first.
   declare readonly i32: Int32Array;
   /** @internal */ declare at: number;
   /** @internal */ declare outTag: number;
@@ -127,13 +127,15 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
   /** Hooks on the pool's books, null for none. They cost nothing on the fast path. */
   declare tracer: PoolTracer | null;
   /** @internal */ declare onDrained: (() => void) | null;
+  /** @internal */ declare onFreed: (() => void) | null;
   declare private readonly chunk: BulkChunk;
   declare private readonly proof: boolean;
 
   /** @internal Use `createPagePool`. */
-  constructor(host: Host, params: ResolvedParams, provider: MemoryProviderOps | null) {
+  constructor(host: Host, params: ResolvedParams, provider: MemoryProviderOps | null, adopted: PoolHome | null) {
     this.memType = MemType.PagePool;
-    const home = claimHome(host, this, params.ringSize);
+    this.name = params.name;
+    const home = adopted ?? claimHome(host, this, params, provider);
     const refillCount = refillCountFor(host.pageSizeBytes);
     this.i32 = host.i32;
     this.at = host.owners.recordAt(home.ownerId);
@@ -161,7 +163,6 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
     this.dmaSyncCpu = true;
     this.rxq = params.rxq;
     this.context = host.context;
-    this.name = params.name;
     this.id = 0;
     this.ownerId = home.ownerId;
     this.provider = provider;
@@ -179,6 +180,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
     this.disconnect = null;
     this.tracer = null;
     this.onDrained = null;
+    this.onFreed = null;
     this.chunk = createBulkChunk();
     this.proof = host.level === "proof";
     this.i32[this.at + LEFT] = FOLD;
@@ -219,7 +221,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
    * @throws as {@link allocNetmem}, and `ERR_NETMEM_INVALID_PARAM` when `out` is too short; nothing was allocated then.
    */
   allocBulk(out: Int32Array, max: number): number {
-    if (max > out.length) failParam("max", max, `at most out.length = ${out.length}`, "Pass a longer array.");
+    if (max > out.length) failShort(out, max);
     const i32 = this.i32;
     const at = this.at;
     const tag = this.outTag;
@@ -228,7 +230,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
       const count = i32[at]!;
       const left = i32[at + LEFT]!;
       if (count === 0 || left < max) {
-        const ref = this.allocBulkSlow(out, n);
+        const ref = allocAfter(this, out, n);
         if (ref === 0) break;
         out[n++] = ref;
         continue;
@@ -266,11 +268,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
    * @throws `ERR_NETMEM_NOT_A_PAGE` when the provider gives net_iovs; nothing stays allocated.
    */
   allocVa(sizeBytes: number): number {
-    const ref = allocSized(this, sizeBytes);
-    if (ref === 0) return 0;
-    if (isPage(ref)) return this.host.offsetOf(ref) + this.lastOffset;
-    this.put(ref, -1, true);
-    return failNotPage(this);
+    return allocVa(this, sizeBytes);
   }
 
   /** Returns the piece or buffer that holds the arena byte at `offset` (`page_pool_free_va`). */
@@ -389,8 +387,8 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
   getDmaAddr(ref: NetmemRef): number {
     const idx = (ref >>> 1) & IDX_MASK;
     // The page allocator keeps its links in the same column.
-    const own = this.dmaMap && (this.i32[idx]! ^ this.outTag) >>> META_OWNER_SHIFT === 0;
-    return own ? this.i32[this.host.dmaAt + idx]! : 0;
+    if (!this.dmaMap || (this.i32[idx]! ^ this.outTag) >>> META_OWNER_SHIFT !== 0) return 0;
+    return this.i32[this.host.dmaAt + idx]!;
   }
 
   /**
@@ -473,12 +471,29 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
     return drained(this, options);
   }
 
-  /**
-   * Called by the memory registry (`page_pool_use_xdp_mem`): one more user, and whom to tell at the end.
-   * @throws `ERR_NETMEM_POOL_DESTROYED`
-   */
+  /** For the memory registry (`page_pool_use_xdp_mem`): a user, to be told at the end. @throws `ERR_NETMEM_POOL_DESTROYED` */
   useMem(memId: number, disconnect: () => void): void {
     addRegistration(this, memId, disconnect);
+  }
+
+  /**
+   * One buffer, at once or with the put that frees one; see `AllocWaitOptions`. Costs puts nothing while nobody waits.
+   * @throws (rejects) `ERR_NETMEM_ALLOC_TIMEOUT`, `..._ALLOC_ABORTED`, `..._POOL_DESTROYED`, or what the provider throws.
+   */
+  allocWait(options: AllocWaitOptions = {}): Promise<NetmemRef> {
+    return allocWait(this, options);
+  }
+
+  /** What other threads returned comes home, to every owner of this thread (`Host.drainInbox`): for the end of a poll. */
+  drainInbox(): number {
+    return this.host.drainInbox();
+  }
+
+  /** Takes what another thread returned, as puts from remote context. Called by the host's inbox. */
+  returnRemote(refs: Int32Array, from: number, end: number, worker: number): number {
+    const count = returnRemote(this, refs, from, end, worker);
+    if (this.proof && !this.freed) checkPoolInvariants(this);
+    return count;
   }
 
   /** Slow path of the return dispatch. */
@@ -493,15 +508,6 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
   async [Symbol.asyncDispose](): Promise<void> {
     this.destroy();
     await drained(this, { timeoutMs: ASYNC_DISPOSE_TIMEOUT_MS });
-  }
-
-  private allocBulkSlow(out: Int32Array, count: number): NetmemRef | 0 {
-    try {
-      return this.allocUnusual();
-    } catch (error) {
-      for (let n = count - 1; n >= 0; n--) this.recycleDirect(asNetmemRef(out[n]!));
-      throw error;
-    }
   }
 
   private allocUnusual(): NetmemRef | 0 {

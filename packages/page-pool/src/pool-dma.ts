@@ -51,6 +51,11 @@ export class PoolDma {
     return true;
   }
 
+  /** Knows of a mapping that another thread made for the pool. */
+  adoptMapping(idx: number): void {
+    if (this.i32[this.dmaAt + idx] !== 0) this.mapped?.add(idx);
+  }
+
   /** Takes the mapping of page `idx` away, if it still has one of the pool's. */
   unmap(idx: number): void {
     if (this.mapped?.delete(idx) === true) this.dropMapping(idx);

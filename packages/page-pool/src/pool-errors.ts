@@ -1,4 +1,11 @@
-import { type Napi, NetmemError, type NetmemRef, type PoolHandle } from "@netmem/core";
+import {
+  isNetmemError,
+  type MemoryProviderOps,
+  type Napi,
+  NetmemError,
+  type NetmemRef,
+  type PoolHandle,
+} from "@netmem/core";
 import type { PoolState } from "./pool-state.ts";
 
 /** Throws `ERR_NETMEM_NOT_A_PAGE`. */
@@ -43,5 +50,19 @@ export function failDestroyed(pool: PoolState, what: string): never {
     remedy: "Stop the queue before destroying its pool, or keep a reference with get().",
     param: "pool",
     value: pool.id,
+  });
+}
+
+/** Throws what a provider's hook threw: a coded error as it is, any other as `ERR_NETMEM_PROVIDER_FAILED` (EFAULT). */
+export function failProviderHook(provider: MemoryProviderOps, hook: keyof MemoryProviderOps, cause: unknown): never {
+  if (isNetmemError(cause)) throw cause;
+  throw new NetmemError({
+    code: "ERR_NETMEM_PROVIDER_FAILED",
+    errno: "EFAULT",
+    reason: `${hook} of provider ${provider.name} threw ${String(cause)}`,
+    remedy: "Mend the provider: its hooks throw coded errors or nothing. The pool has lost nothing and may be used on.",
+    param: "provider",
+    value: provider.name,
+    cause,
   });
 }

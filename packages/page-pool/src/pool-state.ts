@@ -1,5 +1,6 @@
 import type { Context, Host, MemoryProviderOps, Napi, NetmemRef, PoolHandle } from "@netmem/core";
 import type { PtrRing } from "@netmem/ring";
+import type { AllocQueue } from "./alloc-wait.ts";
 import type { PoolDebug } from "./pool-debug.ts";
 import type { PoolDma } from "./pool-dma.ts";
 import type { ResolvedParams } from "./params.ts";
@@ -16,6 +17,8 @@ export const SlowBit = {
   Watched: 8,
   /** The calling context is a hard interrupt. */
   Hardirq: 16,
+  /** Somebody awaits a buffer. */
+  Waiting: 32,
 } as const;
 
 /** Slow modes that allocations have to know of; in all others they stay fast. */
@@ -40,6 +43,10 @@ export interface PoolLife {
   finalStats: PagePoolStats | null;
   /** Pending `drained()` calls. */
   readonly drainWaiters: Set<() => void>;
+  /** Pending `allocWait()` calls; null while there were none. */
+  allocQueue: AllocQueue | null;
+  /** Ends the watch of the inbox that a pending `drained()` needs; null for none. */
+  stopWatch: (() => void) | null;
   /** Timer that looks whether the pool drained without telling; 0 for none. */
   drainTimer: number;
   /** Undo what the pool registered with its host. */
@@ -55,6 +62,8 @@ export function createPoolLife(): PoolLife {
     warnedAtMs: 0,
     finalStats: null,
     drainWaiters: new Set<() => void>(),
+    allocQueue: null,
+    stopWatch: null,
     drainTimer: 0,
     undo: [],
     reclaimed: 0,
@@ -111,6 +120,8 @@ export interface PoolState extends PoolHandle {
   tracer: PoolTracer | null;
   /** Called at the put after which nothing is outside; null while nobody waits. */
   onDrained: (() => void) | null;
+  /** Called after every put while somebody waits for a buffer; null while nobody does. */
+  onFreed: (() => void) | null;
 }
 
 /** Words of the owner record's private part. */

@@ -2,7 +2,9 @@ import {
   compoundHead,
   failBulkEntry,
   failReturn,
+  flushReturns,
   GEN_SHIFT,
+  holdReturns,
   type Host,
   IDX_MASK,
   MemType,
@@ -12,6 +14,7 @@ import {
   META_SHARED,
   META_STATE_MASK,
   type NetmemRef,
+  returnNetmem,
   unrefNetmem,
 } from "@netmem/core";
 import { bump, C_RELEASED_REFCNT, C_RING_FULL } from "./counters.ts";
@@ -46,6 +49,15 @@ export type BulkChunk = Chunk;
  */
 export function putBulkSlow(host: Host, chunk: Chunk, refs: Int32Array, from: number, count: number): void {
   if (host.context.hardirq) failHardirq();
+  holdReturns(host);
+  try {
+    putChunks(host, chunk, refs, from, count);
+  } finally {
+    flushReturns(host);
+  }
+}
+
+function putChunks(host: Host, chunk: Chunk, refs: Int32Array, from: number, count: number): void {
   for (let start = from; start < count; start += BULK_QUEUE_SIZE) {
     const end = Math.min(start + BULK_QUEUE_SIZE, count);
     const error = collectUntilError(host, chunk, refs, start, end);
@@ -73,13 +85,26 @@ function collect(host: Host, chunk: Chunk, refs: Int32Array, start: number, end:
     chunk.entryIdx = i;
     const ref = headOf(host, refs[i]! as NetmemRef);
     const pool = poolOf(host, ref);
-    if (pool === null) failReturn(host, ref, 0);
+    if (pool === null) {
+      putAway(host, ref);
+      continue;
+    }
     const shared = (host.i32[(ref >>> 1) & IDX_MASK]! & META_SHARED) !== 0;
     const left = shared ? unrefNetmem(host, ref, 1) : 0;
     if (left < 0) failReturn(host, ref, pool.ownerId);
     if (left === 0) keep(pool, chunk, ref);
     else afterPut(pool);
   }
+}
+
+/** A buffer of another thread's pool goes there; anything else is a mistake. */
+function putAway(host: Host, ref: NetmemRef): void {
+  const meta = host.i32[(ref >>> 1) & IDX_MASK]!;
+  const ownerId = meta >>> META_OWNER_SHIFT;
+  const isLive = ref > 0 && (meta & LIVE_MASK) === (META_OUT | (ref >>> GEN_SHIFT));
+  const isAway = host.owners.get(ownerId) === null && host.owners.threadOf(ownerId) >= 0;
+  if (!isLive || !isAway || host.owners.typeOf(ownerId) !== MemType.PagePool) failReturn(host, ref, 0);
+  returnNetmem(host, ref);
 }
 
 function keep(pool: PoolState, chunk: Chunk, ref: NetmemRef): void {

@@ -36,6 +36,11 @@ export function checkOwn(pool: PoolState, ref: NetmemRef): void {
 
 /** A put that the one-compare path could not do (`page_pool_put_netmem`). */
 export function putSlow(pool: PoolState, ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void {
+  putInto(pool, ref, dmaSyncSize, isDirect(pool, allowDirect));
+}
+
+/** As {@link putSlow}, for a caller that has judged the context: `direct` means the alloc cache. */
+export function putInto(pool: PoolState, ref: NetmemRef, dmaSyncSize: number, direct: boolean): void {
   checkOwn(pool, ref);
   const shared = (pool.i32[(ref >>> 1) & IDX_MASK]! & SHARED) !== 0;
   if (shared) {
@@ -44,7 +49,7 @@ export function putSlow(pool: PoolState, ref: NetmemRef, dmaSyncSize: number, al
     if (left < 0) failReturn(pool.host, ref, pool.ownerId);
   }
   // What the last fragment's holder touched says nothing about the others: sync all of it.
-  recycle(pool, ref, shared ? -1 : dmaSyncSize, allowDirect);
+  recycle(pool, ref, shared ? -1 : dmaSyncSize, direct);
 }
 
 /**
@@ -56,7 +61,7 @@ export function putUnrefed(pool: PoolState, ref: NetmemRef, dmaSyncSize: number,
   const holders = ppRefCount(pool.host, ref);
   if (holders !== 1) failReferenced(pool, ref, holders);
   const shared = (pool.i32[(ref >>> 1) & IDX_MASK]! & SHARED) !== 0;
-  recycle(pool, ref, shared ? -1 : dmaSyncSize, allowDirect);
+  recycle(pool, ref, shared ? -1 : dmaSyncSize, isDirect(pool, allowDirect));
 }
 
 /** Whether a put may use the alloc cache. A caller's promise is trusted; see `directRecycle` for the other case. */
@@ -85,20 +90,21 @@ export function arm(pool: PoolState, ref: NetmemRef): NetmemRef {
   return next as NetmemRef;
 }
 
-function recycle(pool: PoolState, ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void {
+function recycle(pool: PoolState, ref: NetmemRef, dmaSyncSize: number, direct: boolean): void {
   if (!isRecyclable(pool, ref)) {
     bump(pool.i32, pool.countersAt + C_RELEASED_REFCNT);
     releaseFromPool(pool, ref);
   } else {
     const kept = pool.debug === null ? ref : pool.debug.onPut(ref);
     // A buffer out of the quarantine is not the one that this size speaks of.
-    if (kept !== 0) recycleKept(pool, kept, kept === ref ? dmaSyncSize : -1, isDirect(pool, allowDirect));
+    if (kept !== 0) recycleKept(pool, kept, kept === ref ? dmaSyncSize : -1, direct);
   }
   afterPut(pool);
 }
 
-/** Tells those who wait for the pool to drain. Every put that may have been the last one ends here. */
+/** Tells those who wait for a buffer, or for the pool to drain. Every put that could matter to them ends here. */
 export function afterPut(pool: PoolState): void {
+  if (pool.onFreed !== null) pool.onFreed();
   if (pool.onDrained !== null && isDrained(pool)) pool.onDrained();
 }
 

@@ -36,14 +36,18 @@ export function clearForEntry(pool: PoolState, ref: NetmemRef): void {
   for (let done = CLEARED_BY_FILL; done < bufferBytes; done *= 2) u8.copyWithin(from + done, from, from + done);
 }
 
-/** Puts a buffer on the pool's books: marks, counters, hooks. Its meta word becomes "pooled". */
-export function enterPool(pool: PoolState, ref: NetmemRef): void {
+/** Puts a buffer on the pool's books: marks and counters. Its meta word becomes "pooled". Returns the hold count. */
+export function enterBooks(pool: PoolState, ref: NetmemRef): number {
   const i32 = pool.i32;
   const idx = (ref >>> 1) & IDX_MASK;
   i32[idx] = pool.pooledTag | (ref >>> GEN_SHIFT);
   i32[pool.host.ppRefAt + idx] = 0;
-  const hold = (i32[pool.at + HOLD]! + 1) | 0;
-  i32[pool.at + HOLD] = hold;
+  return (i32[pool.at + HOLD] = (i32[pool.at + HOLD]! + 1) | 0);
+}
+
+/** Puts a buffer on the pool's books and shows it to the hooks. When one throws the buffer is on the books already. */
+export function enterPool(pool: PoolState, ref: NetmemRef): void {
+  const hold = enterBooks(pool, ref);
   pool.params.initCallback?.(ref);
   pool.tracer?.hold?.(ref, hold >>> 0);
 }
@@ -59,9 +63,9 @@ export function releaseFromPool(pool: PoolState, ref: NetmemRef): void {
   pool.dma?.unmap((ref >>> 1) & IDX_MASK);
   const release = (i32[pool.at + RELEASE]! + 1) | 0;
   i32[pool.at + RELEASE] = release;
-  pool.tracer?.release?.(ref, release >>> 0);
   makePlain(pool.host, ref);
   putNetmem(pool.host, ref);
+  pool.tracer?.release?.(ref, release >>> 0);
 }
 
 /** A page that others still hold keeps its reference; any other buffer gets the next generation on its way out. */
@@ -76,11 +80,12 @@ function releaseToProvider(pool: PoolState, ref: NetmemRef): void {
   const put = offerToProvider(pool, next);
   const release = (i32[pool.at + RELEASE]! + 1) | 0;
   i32[pool.at + RELEASE] = release;
+  if (put) {
+    i32[host.dmaAt + idx] = 0;
+    makePlain(host, next);
+    putNetmem(host, next);
+  }
   pool.tracer?.release?.(ref, release >>> 0);
-  if (!put) return;
-  i32[host.dmaAt + idx] = 0;
-  makePlain(host, next);
-  putNetmem(host, next);
 }
 
 /**

@@ -55,5 +55,7 @@ export class FakeDmaDevice implements DmaDevice {
     this.cpuSyncs.push({ pfn, offset, len });
   }
 
-  translateMany(): void {}
+  translateMany(pfns: Int32Array, n: number): void {
+    for (let k = 0; k < n; k++) pfns[k] = this.live.has(pfns[k]!) ? (pfns[k]! - 1000) << 12 : -1;
+  }
 }

@@ -3,76 +3,56 @@
  *
  * The owner's end of an inbox: references from many workers to one owner, see inbox-words.ts for its memory.
  */
-import { checkInt } from "@netmem/core";
 import {
   announceSleep as announceSleep_,
   endSleep as endSleep_,
   INBOX_WORDS,
   isRung as isRung_,
+  MAX_INBOX_WORKERS,
+  OVERFLOWS as OVERFLOWS_,
   REST as REST_,
   REST_FROM as REST_FROM_,
-  ringOf,
+  ringOf as ringOf_,
   RINGS,
   SLEEPING,
-  STRIDE,
   takeDoorbell as takeDoorbell_,
   takeOverflow as takeOverflow_,
   unlinkNext as unlinkNext_,
-  WORKERS,
 } from "./inbox-words.ts";
 import type { RingMemory } from "./ptr-ring.ts";
-import { initSpscWords, spscWords } from "./spsc-ring-words.ts";
-import { checkRingSize, SpscConsumer } from "./spsc-ring.ts";
+import { freeSpscRing, SpscConsumer } from "./spsc-ring.ts";
 
 const REST = REST_;
 const REST_FROM = REST_FROM_;
+const OVERFLOWS = OVERFLOWS_;
 const announceSleep = announceSleep_;
 const endSleep = endSleep_;
 const isRung = isRung_;
+const ringOf = ringOf_;
 const takeDoorbell = takeDoorbell_;
 const takeOverflow = takeOverflow_;
 const unlinkNext = unlinkNext_;
 
-/** One bit of the doorbell each. */
-export const MAX_INBOX_WORKERS = 32;
-
-export interface InboxParams {
-  /** Threads that may put something in, 1 to 32. */
-  readonly workers: number;
-  /** Slots of each worker's ring, a power of two. Four batches of 64 are a good size: 256. */
-  readonly ringSize: number;
-  /** Value of the rings' free-running counts at the start. Tests start them just below the wrap. Default 0. */
-  readonly startCount?: number;
-}
+const EVERYBODY = -1;
 
 /**
- * Makes an inbox: its words at `at` (7 words that nobody else uses, on a line of their own; an owner record has such a
- * line at `OWN_REMOTE`), its rings from the heap. Both ends attach to `at`. Control path, on the thread that owns the heap.
- *
- * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_NO_MEMORY` (ENOMEM); nothing has changed then.
+ * Makes an empty inbox of {@link INBOX_WORDS} words at `at`, which begin a cache line. Zeroed words are one already.
+ * Workers bring their rings along.
  */
-export function createInbox(memory: RingMemory, at: number, params: InboxParams): void {
-  const { i32, heap } = memory;
-  const workers = checkInt("workers", params.workers, 1, MAX_INBOX_WORKERS) | 0;
-  const size = checkRingSize("ringSize", params.ringSize);
-  const stride = spscWords(size);
-  const rings = heap.allocWords(workers * stride);
-  const startCount = (params.startCount ?? 0) | 0;
-  for (let worker = 0; worker < workers; worker++) initSpscWords(i32, rings + worker * stride, size, startCount);
+export function initInbox(i32: Int32Array, at: number): void {
   i32.fill(0, at, at + INBOX_WORDS);
-  i32[at + WORKERS] = workers;
-  i32[at + RINGS] = rings;
-  i32[at + STRIDE] = stride;
 }
 
 /**
- * Gives the rings back. No worker knows the inbox any more, and the owner has emptied it: what is inside is forgotten.
- * Control path.
- * @throws `ERR_NETMEM_BAD_HEAP_FREE` (EINVAL) the second time.
+ * Gives the workers' rings back. No worker knows the inbox any more, and the owner has emptied it: what is inside is
+ * forgotten. Control path.
  */
 export function freeInbox(memory: RingMemory, at: number): void {
-  const { i32, heap } = memory;
-  heap.freeWords(i32[at + RINGS]!, i32[at + WORKERS]! * i32[at + STRIDE]!);
+  for (let worker = 0; worker < MAX_INBOX_WORKERS; worker++) {
+    const ring = ringOf(memory.i32, at, worker);
+    memory.i32[at + RINGS + worker] = 0;
+    if (ring !== 0) freeSpscRing(memory, ring);
+  }
 }
 
 /**
@@ -83,11 +63,11 @@ export class Inbox {
   declare private readonly i32: Int32Array;
   declare readonly at: number;
   declare private readonly linkAt: number;
-  declare private readonly rings: readonly SpscConsumer[];
+  /** By worker; made when a worker is first heard of. */
+  declare private readonly rings: (SpscConsumer | null)[];
   /** Bits of workers still to look at in this round, and again in the next. */
   declare private pending: number;
   declare private again: number;
-  declare private readonly everybody: number;
   /** First reference of the chain being delivered, 0 for none. */
   declare private rest: number;
   /** Whether the arena holds a copy of `rest` for the next owner. */
@@ -99,13 +79,11 @@ export class Inbox {
 
   /** @param at word offset of the inbox. @param linkAt word offset of the link column: `host.linkAt`. */
   constructor(i32: Int32Array, at: number, linkAt: number) {
-    const workers = i32[at + WORKERS]!;
     this.i32 = i32;
     this.at = at;
     this.linkAt = linkAt;
-    this.rings = Array.from({ length: workers }, (_, worker) => new SpscConsumer(i32, ringOf(i32, at, worker)));
-    this.everybody = (-1 >>> (32 - workers)) | 0;
-    this.pending = this.everybody;
+    this.rings = Array.from({ length: MAX_INBOX_WORKERS }, () => null);
+    this.pending = EVERYBODY;
     this.again = 0;
     this.rest = i32[at + REST]!;
     this.isRestSaved = this.rest !== 0;
@@ -141,7 +119,7 @@ export class Inbox {
 
   /** Lets {@link take} look into every ring once, whatever the doorbell says: for when a worker died before it rang. */
   checkAll(): void {
-    this.pending = this.everybody;
+    this.pending = EVERYBODY;
   }
 
   /** Whether {@link take} would find something that it knows of already, or the doorbell was rung. */
@@ -184,19 +162,26 @@ export class Inbox {
   }
 
   private takeFrom(worker: number, dst: Int32Array, dstAt: number, max: number): number {
-    const ring = this.rings[worker]!;
+    const ring = this.rings[worker] ?? this.openRing(worker);
     this.from = worker;
-    const taken = ring.consumeBatch(dst, dstAt, max);
+    const taken = ring === null ? 0 : ring.consumeBatch(dst, dstAt, max);
     if (taken === max) {
       this.again |= 1 << worker;
       return taken;
     }
     // The ring was seen empty after the doorbell had been taken: what comes later rings again. So for the list.
-    this.rest = takeOverflow(this.i32, ring.at);
+    this.rest = takeOverflow(this.i32, this.at + OVERFLOWS + worker);
     if (this.rest === 0) return taken;
     if (taken === 0) return this.takeRest(dst, dstAt, max);
     this.saveRest(this.rest);
     return taken;
+  }
+
+  /** Control path: once per worker. */
+  private openRing(worker: number): SpscConsumer | null {
+    const at = ringOf(this.i32, this.at, worker);
+    if (at === 0) return null;
+    return (this.rings[worker] = new SpscConsumer(this.i32, at));
   }
 
   private takeRest(dst: Int32Array, dstAt: number, max: number): number {

@@ -32,3 +32,23 @@ export function ptrRingProduce(i32: Int32Array, at: number, value: number): bool
   i32[at] = producer + 1 === i32[at + SIZE_AT] ? 0 : producer + 1;
   return true;
 }
+
+/** Appends `src[srcAt ... srcAt + count)`, none of which is 0; returns how many had room. */
+export function ptrRingProduceBatch(
+  i32: Int32Array,
+  at: number,
+  src: Int32Array,
+  srcAt: number,
+  count: number,
+): number {
+  const slotsAt = at + SLOTS_AT;
+  const size = i32[at + SIZE_AT]!;
+  let producer = i32[at]!;
+  let n = 0;
+  for (; n < count && i32[slotsAt + producer] === 0; n++) {
+    i32[slotsAt + producer] = src[srcAt + n]!;
+    producer = producer + 1 === size ? 0 : producer + 1;
+  }
+  i32[at] = producer;
+  return n;
+}

@@ -30,12 +30,17 @@ function wordsOf(size: number): number {
 /** What an owner hands to {@link PtrRing}: memory to live in. */
 export interface RingMemory {
   readonly i32: Int32Array;
-  readonly heap: ArenaHeap;
+  readonly heap: Pick<ArenaHeap, "allocWords" | "freeWords">;
 }
 
 export interface PtrRingOptions {
   /** Value of the free-running counters at the start. Tests start them just below the wrap. Default 0. */
   readonly startCount?: number;
+  /**
+   * Word offset of a ring of the same size that another object, on a thread that is gone, was made over. The new one is
+   * empty and takes the words over: {@link PtrRing.dispose} gives them back.
+   */
+  readonly at?: number;
 }
 
 /**
@@ -62,7 +67,8 @@ export class PtrRing {
   constructor(memory: RingMemory, size: number, options: PtrRingOptions = {}) {
     checkInt("size", size, 0, MAX_SIZE);
     this.i32 = memory.i32;
-    this.at = memory.heap.allocWords(wordsOf(size));
+    this.at = options.at ?? memory.heap.allocWords(wordsOf(size));
+    if (options.at !== undefined) this.i32.fill(0, this.at, this.at + wordsOf(size));
     this.slotsAt = this.at + SLOTS;
     this.size = size | 0;
     this.batch = BATCH > size / 2 ? 1 : BATCH;

@@ -11,6 +11,7 @@ import {
   loadHead as loadHead_,
   loadTail as loadTail_,
   publishTail as publishTail_,
+  PUSHED as PUSHED_,
   releaseHead as releaseHead_,
   SIZE,
   SLOTS,
@@ -21,6 +22,7 @@ import {
 const loadHead = loadHead_;
 const loadTail = loadTail_;
 const publishTail = publishTail_;
+const PUSHED = PUSHED_;
 const releaseHead = releaseHead_;
 
 const MAX_SIZE = 2 ** 20;
@@ -39,7 +41,7 @@ export function checkRingSize(param: string, size: number): number {
 
 /**
  * Takes words of the arena for a ring of `size` slots and returns their offset, for {@link SpscProducer} and
- * {@link SpscConsumer}. Control path, on the thread that owns the heap.
+ * {@link SpscConsumer}. Control path.
  *
  * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) unless `size` is a power of two from 1 to 2^20; `ERR_NETMEM_NO_MEMORY`.
  */
@@ -60,10 +62,12 @@ export function freeSpscRing(memory: RingMemory, at: number): void {
 
 /**
  * The producer's end, for one thread at a time. Made over a ring that was used before, it goes on where the last one
- * published. {@link push} fills slots that nobody sees; {@link publish} shows them, once per batch.
+ * published; `publishPushed` first if that one died in the middle of a batch. {@link push} fills slots that nobody sees;
+ * {@link publish} shows them, once per batch.
  */
 export class SpscProducer {
   declare private readonly i32: Int32Array;
+  declare readonly at: number;
   declare private readonly slotsAt: number;
   declare private readonly mask: number;
   declare private tail: number;
@@ -71,18 +75,17 @@ export class SpscProducer {
   declare private published: number;
   /** Slots. */
   declare readonly size: number;
-  declare readonly at: number;
 
   constructor(i32: Int32Array, at: number) {
     const tail = loadTail(i32, at);
     this.i32 = i32;
+    this.at = at;
     this.slotsAt = at + SLOTS;
     this.mask = i32[at + SIZE]! - 1;
     this.tail = tail;
     this.cachedHead = loadHead(i32, at);
     this.published = tail;
     this.size = i32[at + SIZE]!;
-    this.at = at;
   }
 
   /** Appends a 32-bit integer that nobody sees yet; false when full. {@link SpscConsumer.take} needs it to be non-zero. */
@@ -104,6 +107,11 @@ export class SpscProducer {
     for (let n = 0; n < total; n++) i32[slotsAt + ((tail + n) & mask)] = src[srcAt + n]!;
     this.tail = (tail + total) | 0;
     return total;
+  }
+
+  /** Writes down what was pushed and not published, for {@link publishPushed}: in case this thread dies before it is. */
+  note(): void {
+    this.i32[this.at + PUSHED] = this.tail;
   }
 
   /** Shows the consumer everything pushed; false when that is nothing new. */

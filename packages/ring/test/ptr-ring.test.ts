@@ -177,7 +177,7 @@ test("#107 resize to a larger ring keeps everything and makes room", () => {
 });
 
 test("#107 a resize that cannot have its memory leaves the ring as it was", () => {
-  const ring = new PtrRing(createRingMemory(2), 8);
+  const ring = new PtrRing(createRingMemory(10), 8);
   ring.produce(3);
   expect(() => ring.resize(2000, never)).toThrow(
     expect.objectContaining({ code: "ERR_NETMEM_NO_MEMORY", errno: "ENOMEM" }),

@@ -1,12 +1,15 @@
-import { ArenaHeap, asPageRef, makeRef, type PageAllocator, type PageRef } from "@netmem/core";
+import { ArenaHeap, asPageRef, type HeapHost, makeRef, type PageAllocator, type PageRef } from "@netmem/core";
 import type { RingMemory } from "../src/index.ts";
+
+const FIRST_PAGE_WORDS = 8192;
 
 /** Pages from the start of a plain array, never given out twice. Counts what is out. */
 class BumpPages implements PageAllocator {
   readonly name = "bump";
   readonly totalPageCount: number;
   outCount = 0;
-  private next = 1;
+  /** Behind the words of the heap, one of which there is for each page. */
+  private next = FIRST_PAGE_WORDS / 1024;
 
   constructor(totalPageCount: number) {
     this.totalPageCount = totalPageCount;
@@ -46,5 +49,13 @@ export function createRingMemory(
 ): TestMemory {
   const i32 = new Int32Array(buffer).fill(-1);
   const pages = new BumpPages(pageCount);
-  return { i32, pages, heap: new ArenaHeap(i32, pages, 12) };
+  return { i32, pages, heap: new ArenaHeap(heapHost(i32, pages, pageCount)) };
+}
+
+/** The heap's own words lie on the first pages, which nobody is given. */
+function heapHost(i32: Int32Array, pages: BumpPages, pageCount: number): HeapHost {
+  i32.fill(0, 0, FIRST_PAGE_WORDS);
+  const dmaAt = FIRST_PAGE_WORDS - pageCount;
+  const layout = { pageShift: 12, pageCount, firstPageIdx: FIRST_PAGE_WORDS / 1024, dmaAt, commonAt: 0 };
+  return { i32, pages, layout, threaded: 0, workerId: 0 };
 }

@@ -46,7 +46,9 @@ function put(input: ThreadInput): ThreadReport {
   const { memory, at, linkAt, worker, count, seed, maxBatch, arrivedAt } = input;
   const prng = new Prng(seed);
   const i32 = new Int32Array(memory.buffer);
-  const producer = new InboxProducer(i32, at, worker, linkAt);
+  // Its ring is there already: this thread has no heap.
+  const heap = { allocWords: () => 0, freeWords: () => {} };
+  const producer = new InboxProducer({ i32, heap }, at, worker, linkAt);
   let wakes = 0;
   for (let done = 0; done < count;) {
     const wanted = Math.min(1 + prng.below(maxBatch), count - done);

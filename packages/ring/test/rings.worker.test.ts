@@ -2,7 +2,14 @@ import { createMemory, IDX_MASK } from "@netmem/core";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { expect, test } from "vitest";
-import { createInbox, createSpscRing, Inbox, INBOX_WORDS } from "../src/index.ts";
+import {
+  createSpscRing,
+  Inbox,
+  INBOX_WORDS,
+  InboxProducer,
+  type InboxProducerParams,
+  type RingMemory,
+} from "../src/index.ts";
 import { createRingMemory, type TestMemory } from "./ring-memory.ts";
 import { READY, type ThreadInput, type ThreadReport } from "./thread-input.ts";
 
@@ -42,6 +49,12 @@ test("a million values through an SPSC ring, in batches of any size, in order", 
   expect((await producer.report).done).toBe(TOTAL);
   expect((await consumer.report).done).toBe(TOTAL);
 });
+
+/** Workers without a heap of their own find their rings made. */
+function makeRings(memory: RingMemory, at: number, workers: number, linkAt: number, params: InboxProducerParams): void {
+  const ends = Array.from({ length: workers }, (_, n) => new InboxProducer(memory, at, n, linkAt, params));
+  expect(ends.length).toBe(workers);
+}
 
 interface Expected {
   readonly count: number;
@@ -90,7 +103,8 @@ test.each([
   const { i32, heap, memory } = createArena();
   const at = heap.allocWords(INBOX_WORDS);
   const linkAt = heap.allocWords(IDX_MASK + 1);
-  createInbox({ i32, heap }, at, { workers, ringSize, startCount: NEAR_WRAP });
+  const ring = { ringSize, startCount: NEAR_WRAP };
+  makeRings({ i32, heap }, at, workers, linkAt, ring);
   const inbox = new Inbox(i32, at, linkAt);
   const count = total / workers;
   const threads = await Promise.all(
@@ -113,7 +127,7 @@ test("one entry at a time: nobody goes on before it has arrived, and no wake-up 
   const at = heap.allocWords(INBOX_WORDS);
   const linkAt = heap.allocWords(IDX_MASK + 1);
   const arrivedAt = heap.allocWords(1);
-  createInbox({ i32, heap }, at, { workers: 1, ringSize: 2 });
+  makeRings({ i32, heap }, at, 1, linkAt, { ringSize: 2 });
   const inbox = new Inbox(i32, at, linkAt);
   const count = 20_000;
   const { report } = await start({ role: "put", memory, at, linkAt, count, maxBatch: 1, arrivedAt });

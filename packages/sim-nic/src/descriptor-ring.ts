@@ -31,6 +31,8 @@ export const DescFlag = {
   Eop: 1,
   /** The hardware could not use the packet's addresses: no data. */
   Error: 2,
+  /** Header split: these are the headers, and the payload is in the queue's ring of data buffers, up to its own Eop. */
+  Split: 4,
 } as const;
 
 /** Word offsets in the ring's header, for loops that keep a ring's place in locals. */
@@ -40,7 +42,8 @@ export const RING_COMPLETED = 16;
 const PRODUCER = RING_PRODUCER;
 const CLEANED = RING_CLEANED;
 const COMPLETED = RING_COMPLETED;
-const HEADER_WORDS = 32;
+export const RING_HEADER_WORDS = 32;
+const HEADER_WORDS = RING_HEADER_WORDS;
 const MIN_SIZE = 8;
 const MAX_SIZE = 16384;
 
@@ -49,6 +52,16 @@ export interface DescriptorRingParams {
   readonly descCount: number;
   /** First index. Tests start just below the wrap. Default 0. */
   readonly startIndex?: number;
+  /** Words that somebody else allocated, for another thread's view of the same descriptors. Default: words of its own. */
+  readonly words?: RingWords;
+}
+
+/** Where a ring lies. */
+export interface RingWords {
+  /** Word offset of the header. */
+  readonly at: number;
+  /** Word offset of the descriptors. */
+  readonly descsAt: number;
 }
 
 export class DescriptorRing {
@@ -60,6 +73,7 @@ export class DescriptorRing {
   declare private readonly i32: Int32Array;
   /** Word offset of the header. */
   declare readonly at: number;
+  declare private readonly isOwner: boolean;
 
   /** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_NO_MEMORY` (ENOMEM) */
   constructor(host: Host, params: DescriptorRingParams) {
@@ -68,8 +82,9 @@ export class DescriptorRing {
     this.mask = this.size - 1;
     this.host = host;
     this.i32 = host.i32;
-    this.at = host.heap.allocWords(HEADER_WORDS + this.size * 4);
-    this.descsAt = this.at + HEADER_WORDS;
+    this.isOwner = params.words === undefined;
+    this.at = params.words?.at ?? host.heap.allocWords(HEADER_WORDS + this.size * 4);
+    this.descsAt = params.words?.descsAt ?? this.at + HEADER_WORDS;
     this.producer = (params.startIndex ?? 0) | 0;
     this.reset();
   }
@@ -122,8 +137,8 @@ export class DescriptorRing {
     this.cleaned = this.producer;
   }
 
-  /** Gives the memory back. */
+  /** Gives the memory back, unless somebody else allocated it. */
   dispose(): void {
-    this.host.heap.freeWords(this.at, HEADER_WORDS + this.size * 4);
+    if (this.isOwner) this.host.heap.freeWords(this.at, HEADER_WORDS + this.size * 4);
   }
 }

@@ -30,6 +30,11 @@ export class DmaCopy {
     this.sourceLongs = this.i64;
   }
 
+  /** What {@link copy} reads. */
+  get sourceBytes(): Uint8Array {
+    return this.source;
+  }
+
   /** Makes `source` the array that {@link copy} reads. Costs nothing while it stays the same one. */
   setSource(source: Uint8Array): void {
     if (source !== this.source) this.adopt(source);

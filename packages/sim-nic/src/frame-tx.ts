@@ -12,6 +12,7 @@ import {
   FRAG_OFFSET,
   FRAG_REF,
   fragAt,
+  FrameBulk,
   FRAME_FLAGS,
   FRAME_LEN,
   FRAME_REF,
@@ -20,7 +21,6 @@ import {
   frameLen,
   type FrameRef,
   frameSharedInfoAt,
-  returnFrame,
   SHINFO_NR_FRAGS,
   XdpFlag,
 } from "@netmem/skb";
@@ -39,6 +39,8 @@ export class FrameTx {
   declare private readonly hw: NicQueue;
   declare private readonly ring: DescriptorRing;
   declare private readonly counters: QueueCounters;
+  /** Takes sent frames home. */
+  declare private readonly bulk: FrameBulk;
   /** Frame that ends with the descriptor of a slot, 0 for none. */
   declare private readonly frames: Int32Array;
   /** First page frame number and order of a slot's mapping. */
@@ -52,6 +54,7 @@ export class FrameTx {
     this.ring = hw.tx;
     this.counters = counters;
     this.frames = new Int32Array(this.ring.size);
+    this.bulk = new FrameBulk(host);
     this.mappedPfns = new Int32Array(this.ring.size);
     this.mappedOrders = new Int32Array(this.ring.size);
   }
@@ -91,18 +94,25 @@ export class FrameTx {
     this.cleanTo(this.ring.producer);
   }
 
+  /** A frame that somebody returned already is an error of theirs: thrown, but no other frame is lost by it. */
   private cleanTo(end: number): void {
-    const { ring, frames } = this;
+    const { ring, frames, hw } = this;
+    const bulk = this.bulk.begin();
     let index = ring.cleaned;
-    for (; index !== end; index = (index + 1) | 0) {
-      const slot = index & ring.mask;
-      if (this.hw.dma !== null) this.hw.dma.unmap(this.mappedPfns[slot]!, this.mappedOrders[slot]!, TO_DEVICE);
-      const frame = frames[slot]!;
-      if (frame === 0) continue;
-      frames[slot] = 0;
-      returnFrame(this.host, asFrameRef(frame));
+    try {
+      while (index !== end) {
+        const slot = index & ring.mask;
+        index = (index + 1) | 0;
+        if (hw.dma !== null) hw.dma.unmap(this.mappedPfns[slot]!, this.mappedOrders[slot]!, TO_DEVICE);
+        const frame = frames[slot]!;
+        if (frame === 0) continue;
+        frames[slot] = 0;
+        bulk.add(asFrameRef(frame));
+      }
+    } finally {
+      ring.cleaned = index;
+      bulk.end();
     }
-    ring.cleaned = end;
   }
 
   private postFrame(frame: FrameRef): boolean {

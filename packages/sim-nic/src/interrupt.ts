@@ -29,6 +29,13 @@ export class Interrupt {
     if (this.isPending) this.fire();
   }
 
+  /** Whether something happened since the last call, for hardware whose driver is on another thread. */
+  takePending(): boolean {
+    const { isPending } = this;
+    this.isPending = false;
+    return isPending;
+  }
+
   private fire(): void {
     this.isPending = false;
     this.isMasked = true;

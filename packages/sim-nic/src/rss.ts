@@ -59,6 +59,15 @@ export class Rss {
   }
 
   /**
+   * Control path. Spreads over the first `count` queues evenly: a device's `setQueueCount`.
+   * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) for more queues than there are.
+   */
+  setQueueCount(count: number): void {
+    checkInt("count", count, 1, this.queueCount);
+    for (let n = 0; n < RSS_TABLE_SIZE; n++) this.table[n] = n % count;
+  }
+
+  /**
    * Control path. Takes a queue out of the indirection table: its entries are dealt to the queues that are left, in turn.
    * For a queue that only flow rules shall fill.
    * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) for the last queue of the table.

@@ -2,9 +2,11 @@
 import { checkInt, type DmaDevice, failParam, type Host } from "@netmem/core";
 import { DmaCopy } from "./dma-copy.ts";
 import { FlowTable } from "./flow-table.ts";
-import { NicQueue, type NicQueueParams } from "./nic-queue.ts";
+import { MemoryPorts } from "./memory-ports.ts";
+import { HardwareQueue, type NicQueueParams } from "./nic-queue.ts";
 import type { RxEngine } from "./rx-engine.ts";
 import { Rss } from "./rss.ts";
+import { SharedNicQueue } from "./shared-queue.ts";
 import type { TxPort } from "./tx-engine.ts";
 import { openWire, type WireSink } from "./wire.ts";
 
@@ -31,6 +33,8 @@ export interface SimNicStats {
   readonly rxBytes: number;
   /** Dropped: too few buffers posted. */
   readonly rxNoDesc: number;
+  /** Of {@link rxPackets}, split into headers and payload. */
+  readonly rxSplit: number;
   /** Dropped: shorter than an Ethernet header, or too long. */
   readonly rxLengthErrors: number;
   /** Not sent: too long. */
@@ -51,13 +55,17 @@ export class SimNic implements TxPort {
   declare readonly rss: Rss;
   /** Flows that go to a queue of their own; a device's `steering`. */
   declare readonly flows: FlowTable;
+  /** Memories outside the arena that packets can be written to. */
+  declare readonly ports: MemoryPorts;
   /** Frames dropped for their length. */
   lengthErrors = 0;
   isTxPaused = false;
   wire: WireSink = openWire;
   /** Flow rules in force. */
   private ruleCount = 0;
-  declare private readonly queues: NicQueue[];
+  declare private readonly queues: HardwareQueue[];
+  /** Queues whose drivers are on other threads. */
+  private readonly shared: SharedNicQueue[] = [];
   declare private readonly rxEngines: RxEngine[];
   declare private readonly copy: DmaCopy;
   declare readonly maxFrameBytes: number;
@@ -72,8 +80,12 @@ export class SimNic implements TxPort {
     this.host = host;
     this.rss = new Rss(queueCount, params.hashKey);
     this.flows = new FlowTable(queueCount, (ruleCount) => (this.ruleCount = ruleCount));
+    this.ports = new MemoryPorts();
     this.copy = new DmaCopy(host);
-    this.queues = Array.from({ length: queueCount }, (_, n) => new NicQueue(host, params, dmaOf(n), this.copy, this));
+    const { copy, ports } = this;
+    this.queues = Array.from({ length: queueCount }, (_, n) => {
+      return new HardwareQueue(host, params, { dma: dmaOf(n), copy, ports, tx: this });
+    });
     this.rxEngines = this.queues.map((queue) => queue.rxEngine);
   }
 
@@ -82,10 +94,32 @@ export class SimNic implements TxPort {
   }
 
   /** The queue pair for a driver. */
-  queue(queueIdx: number): NicQueue {
+  queue(queueIdx: number): HardwareQueue {
     const queue = this.queues[queueIdx];
     if (queue === undefined) failParam("queueIdx", queueIdx, `below ${this.queueCount}`, "Ask for a queue of the NIC.");
     return queue;
+  }
+
+  /**
+   * Lets another thread drive a queue: a `WorkerGroup`'s hardware. Nobody drives it on this thread then. Control path.
+   * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), also for a queue behind a DMA device; `ERR_NETMEM_NO_MEMORY` (ENOMEM).
+   */
+  shareQueue(queueIdx: number): SharedNicQueue {
+    const queue = new SharedNicQueue(this.host, this.queue(queueIdx));
+    this.shared.push(queue);
+    return queue;
+  }
+
+  /**
+   * What the hardware of shared queues does by itself, once: takes over what other threads posted, sends it, shows them
+   * what came, wakes those that sleep. {@link receiveBurst} does it before and after; call it around single
+   * {@link receive}s, and while there is nothing to receive. False: there was nothing to show anybody.
+   */
+  service(): boolean {
+    let hasWorked = false;
+    for (let n = 0; n < this.shared.length; n++) this.shared[n]!.takePosted();
+    for (let n = 0; n < this.shared.length; n++) if (this.shared[n]!.showDone()) hasWorked = true;
+    return hasWorked;
   }
 
   /** Says where sent packets go. */
@@ -117,17 +151,21 @@ export class SimNic implements TxPort {
   /** Receives `count` frames, see {@link WireSink}; returns how many were not dropped. */
   receiveBurst(bytes: Uint8Array, offsets: Int32Array, lengths: Int32Array, count: number): number {
     let taken = 0;
+    if (this.shared.length !== 0) this.service();
     for (let n = 0; n < count; n++) if (this.receive(bytes, offsets[n]!, lengths[n]!)) taken++;
+    if (this.shared.length !== 0) this.service();
     return taken;
   }
 
   /** Counters over all queues. Control path. */
   getStats(): SimNicStats {
-    const sum = (of: (queue: NicQueue) => number): number => this.queues.reduce((total, queue) => total + of(queue), 0);
+    const sum = (of: (queue: HardwareQueue) => number): number =>
+      this.queues.reduce((total, queue) => total + of(queue), 0);
     return {
       rxPackets: sum((queue) => queue.rxEngine.packets),
       rxBytes: sum((queue) => queue.rxEngine.bytes),
       rxNoDesc: sum((queue) => queue.rxEngine.noDesc),
+      rxSplit: sum((queue) => queue.rxEngine.splits),
       rxLengthErrors: this.lengthErrors,
       txLengthErrors: sum((queue) => queue.txEngine.lengthErrors),
       txPackets: sum((queue) => queue.txEngine.packets),
@@ -138,6 +176,7 @@ export class SimNic implements TxPort {
 
   /** Gives the rings' memory back; every driver must be stopped. Control path. */
   dispose(): void {
+    for (const queue of this.shared.splice(0)) queue.dispose();
     for (const queue of this.queues) queue.dispose();
     this.queues.length = 0;
     this.rxEngines.length = 0;

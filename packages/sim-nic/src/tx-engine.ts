@@ -50,7 +50,7 @@ export class TxEngine {
     this.host = host;
     this.ring = ring;
     this.i32 = host.i32;
-    this.fetch = new DescFetch(host, ring, dma, DmaDir.ToDevice);
+    this.fetch = new DescFetch(host, ring, dma, DmaDir.ToDevice, null);
     this.irq = irq;
     this.port = port;
     this.gatherBytes = Math.max(MIN_GATHER_BYTES, (port.maxFrameBytes + 3) & ~3);

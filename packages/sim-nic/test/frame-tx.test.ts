@@ -1,6 +1,6 @@
 import { type Host, MemType, type PageRef, XdpRxqInfo } from "@netmem/core";
 import { QueueCounters } from "@netmem/netdev";
-import { convertBuffToFrame, XdpBuff } from "@netmem/skb";
+import { asFrameRef, convertBuffToFrame, returnFrame, XdpBuff } from "@netmem/skb";
 import { fillPattern, findPatternMismatch } from "@netmem/testing";
 import { beforeEach, describe, expect, test } from "vitest";
 import { FrameTx, type NicQueue, SimNic } from "../src/index.ts";
@@ -61,6 +61,19 @@ describe("FrameTx", () => {
     tx.clean();
     expect([tx.pendingCount, host.pages.freePageCount()]).toEqual([0, free]);
     expect(counters.read()).toMatchObject({ txPackets: 3, txBytes: 3124 });
+  });
+
+  test.each([
+    ["one buffer", [60]],
+    ["fragments", [60, 70]],
+  ])("a sent frame of %s that somebody returned already: an error, and every other buffer goes home", (_what, lens) => {
+    const free = host.pages.freePageCount();
+    const frames = Int32Array.from([1, 2, 3, 4], (seed) => makeFrame(seed === 2 ? lens : [60, 61], seed));
+    expect(tx.xmit(frames, 4)).toBe(4);
+    returnFrame(host, asFrameRef(frames[1] ?? 0));
+    expect(() => tx.clean()).toThrow("ERR_NETMEM_DOUBLE_PUT");
+    tx.clean();
+    expect([tx.pendingCount, host.pages.freePageCount(), queue.tx.room]).toEqual([0, free, 16]);
   });
 
   test("takes as many as there is room for, whole frames only", () => {

@@ -17,24 +17,28 @@ import {
 } from "./frame-record.ts";
 import {
   MAX_SKB_FRAGS,
+  SHARED_INFO_BYTES,
   SHINFO_DATAREF,
   SHINFO_FRAG_LIST,
+  SHINFO_GSO,
+  SHINFO_HARD_START,
+  SHINFO_HASH,
+  SHINFO_HEAD,
+  SHINFO_IFINDEX,
   SHINFO_NR_FRAGS,
+  SHINFO_QUEUE,
   SHINFO_XDP_FRAGS_SIZE,
   SHINFO_XDP_FRAGS_TRUESIZE,
-  sharedInfoAt,
-  writeFrag,
+  sharedInfoAt as sharedInfoAt_,
+  writeFrag as writeFrag_,
 } from "./shared-info.ts";
+import { checkData as checkData_, checkOwned as checkOwned_ } from "./skb-head.ts";
 import {
   SKB_DATA,
   SKB_DATA_LEN as SKB_DATA_LEN_,
   SKB_FLAGS as SKB_FLAGS_,
-  SKB_HASH,
-  SKB_HEAD,
-  SKB_IFINDEX,
   SKB_LEN as SKB_LEN_,
   SKB_NEXT as SKB_NEXT_,
-  SKB_QUEUE,
   SKB_SHINFO as SKB_SHINFO_,
   SKB_TRUESIZE as SKB_TRUESIZE_,
   SkbFlag,
@@ -43,18 +47,19 @@ import {
 import type { SkbSlab } from "./skb-slab.ts";
 import type { XdpBuff } from "./xdp-buff.ts";
 import { XdpFlag } from "./xdp-flags.ts";
-import { frameData } from "./xdp-frame.ts";
+import { frameData as frameData_ } from "./xdp-frame.ts";
 
 const IDX_MASK = IDX_MASK_;
 const OWNER_SHIFT = META_OWNER_SHIFT_;
 const LAST_PLAIN_OWNER = OWNER_SHARED;
+const INFO_BYTES = SHARED_INFO_BYTES;
 const NR_FRAGS = SHINFO_NR_FRAGS;
 const DATAREF = SHINFO_DATAREF;
 const FRAG_LIST = SHINFO_FRAG_LIST;
 const FRAGS_SIZE = SHINFO_XDP_FRAGS_SIZE;
 const FRAGS_TRUESIZE = SHINFO_XDP_FRAGS_TRUESIZE;
 const MAX_FRAGS = MAX_SKB_FRAGS;
-const HEAD = SKB_HEAD;
+const HEAD = SHINFO_HEAD;
 const DATA = SKB_DATA;
 const LEN = SKB_LEN_;
 const DATA_LEN = SKB_DATA_LEN_;
@@ -62,9 +67,11 @@ const SHINFO = SKB_SHINFO_;
 const TRUESIZE = SKB_TRUESIZE_;
 const FLAGS = SKB_FLAGS_;
 const NEXT = SKB_NEXT_;
-const HASH = SKB_HASH;
-const QUEUE = SKB_QUEUE;
-const IFINDEX = SKB_IFINDEX;
+const HASH = SHINFO_HASH;
+const QUEUE = SHINFO_QUEUE;
+const IFINDEX = SHINFO_IFINDEX;
+const GSO = SHINFO_GSO;
+const HARD_START = SHINFO_HARD_START;
 const F_REF = FRAME_REF;
 const F_LEN = FRAME_LEN;
 const F_SZ = FRAME_SZ;
@@ -79,6 +86,11 @@ const PP_RECYCLE = SkbFlag.PpRecycle;
 const HEAD_FRAG = SkbFlag.HeadFrag;
 const UNREADABLE = SkbFlag.Unreadable;
 const PFMEMALLOC = SkbFlag.PfMemalloc;
+const sharedInfoAt = sharedInfoAt_;
+const writeFrag = writeFrag_;
+const frameData = frameData_;
+const checkData = checkData_;
+const checkOwned = checkOwned_;
 
 /**
  * An skb around the packet, without a copy; it owns head and fragments then. 0, and the buffers stay with the xdp_buff,
@@ -90,9 +102,9 @@ export function buildSkbFromXdp(slab: SkbSlab, xdp: XdpBuff): SkbRef | 0 {
   const i32 = slab.i32;
   const shinfo = sharedInfoAt(xdp.dataHardStart, xdp.frameSz);
   writeHead(i32, at, xdp.headRef, xdp.data, xdp.dataEnd - xdp.data, xdp.frameSz, shinfo, xdp.flags);
-  i32[at + HASH] = xdp.hash;
-  i32[at + QUEUE] = xdp.rxq.queueIdx;
-  i32[at + IFINDEX] = xdp.rxq.ifindex;
+  i32[shinfo + HASH] = xdp.hash;
+  i32[shinfo + QUEUE] = xdp.rxq.queueIdx;
+  i32[shinfo + IFINDEX] = xdp.rxq.ifindex;
   return i32[at]! as SkbRef;
 }
 
@@ -108,15 +120,18 @@ export function buildSkbFromFrame(slab: SkbSlab, frame: FrameRef): SkbRef | 0 {
   const shinfo = sharedInfoAt(frame << 2, frameSz);
   const head = i32[frame + F_REF]! as NetmemRef;
   writeHead(i32, at, head, frameData(slab.host, frame), i32[frame + F_LEN]!, frameSz, shinfo, i32[frame + F_FLAGS]!);
-  i32[at + HASH] = i32[frame + F_HASH]!;
-  i32[at + QUEUE] = i32[frame + F_QUEUE]!;
-  i32[at + IFINDEX] = i32[frame + F_IFINDEX]!;
+  i32[shinfo + HASH] = i32[frame + F_HASH]!;
+  i32[shinfo + QUEUE] = i32[frame + F_QUEUE]!;
+  i32[shinfo + IFINDEX] = i32[frame + F_IFINDEX]!;
   return i32[at]! as SkbRef;
 }
 
 /**
  * Appends `len` bytes at `offset` of netmem `ref`; the skb owns the reference then. False, and the reference stays with
  * the caller, when 17 fragments are there. A pool's buffer needs {@link markForRecycle} too. Kernel: `skb_add_rx_frag_netmem`.
+ *
+ * @throws `ERR_NETMEM_STALE_SKB`, `ERR_NETMEM_SKB_EMPTIED`, `ERR_NETMEM_SKB_SHARED` (EBUSY) while clones share the
+ * fragments.
  */
 export function addSkbFrag(
   slab: SkbSlab,
@@ -126,7 +141,7 @@ export function addSkbFrag(
   len: number,
   truesize: number,
 ): boolean {
-  const at = slab.check(skb);
+  const at = checkOwned(slab, skb);
   const i32 = slab.i32;
   const shinfo = i32[at + SHINFO]!;
   const count = i32[shinfo + NR_FRAGS]!;
@@ -143,8 +158,8 @@ export function addSkbFrag(
  * apply to the whole. Kernel: `skb_shinfo(skb)->frag_list`.
  */
 export function appendFragList(slab: SkbSlab, skb: SkbRef, child: SkbRef): void {
-  const at = slab.check(skb);
-  const childAt = slab.check(child);
+  const at = checkOwned(slab, skb);
+  const childAt = checkData(slab, child);
   const i32 = slab.i32;
   let linkAt = i32[at + SHINFO]! + FRAG_LIST;
   while (i32[linkAt] !== 0) linkAt = slab.recordAt(i32[linkAt]! as SkbRef) + NEXT;
@@ -177,9 +192,11 @@ function writeHead(
 ): void {
   const pooled = i32[(head >>> 1) & IDX_MASK]! >>> OWNER_SHIFT > LAST_PLAIN_OWNER;
   const flags = pooled ? HEAD_FRAG | PP_RECYCLE : HEAD_FRAG;
-  i32[at + HEAD] = head;
+  i32[shinfo + HEAD] = head;
   i32[at + DATA] = data;
   i32[at + SHINFO] = shinfo;
+  i32[shinfo + GSO] = 0;
+  i32[shinfo + HARD_START] = (shinfo << 2) + INFO_BYTES - frameSz;
   i32[shinfo + DATAREF] = 1;
   i32[shinfo + FRAG_LIST] = 0;
   // Any flag means that the xdp side started its fragments, and wrote nrFrags and the sums.

@@ -1,6 +1,5 @@
-import { NetmemError, type ReadableRef } from "@netmem/core";
-import { FRAG_LEN, FRAG_OFFSET, FRAG_REF, fragAt, SHINFO_FRAG_LIST, SHINFO_NR_FRAGS } from "./shared-info.ts";
-import { SKB_DATA, SKB_DATA_LEN, SKB_LEN, SKB_NEXT, SKB_SHINFO, type SkbRef } from "./skb-record.ts";
+import { type SkbRef } from "./skb-record.ts";
+import { failRange } from "./skb-seq.ts";
 import type { SkbSlab } from "./skb-slab.ts";
 
 /**
@@ -11,70 +10,34 @@ import type { SkbSlab } from "./skb-slab.ts";
  * the range touches memory that the CPU cannot read (`dst` may be written in part then); `ERR_NETMEM_STALE_SKB`.
  */
 export function copyBits(slab: SkbSlab, skb: SkbRef, offset: number, dst: Uint8Array, lenBytes: number): void {
-  const at = slab.check(skb);
-  const len = slab.i32[at + SKB_LEN]!;
-  if (offset < 0 || lenBytes < 0 || offset + lenBytes > len) failRange(offset, lenBytes, len);
+  const { seq, host } = slab;
+  seq.start(skb, offset, lenBytes);
   if (lenBytes > dst.length) failRange(0, lenBytes, dst.length);
-  new BitsCopy(slab, dst, offset, offset + lenBytes).copySkb(at, 0);
-}
-
-/** One copy of a range `[from, to)` of packet positions. */
-class BitsCopy {
-  declare private readonly slab: SkbSlab;
-  declare private readonly dst: Uint8Array;
-  declare private readonly from: number;
-  declare private readonly to: number;
-
-  constructor(slab: SkbSlab, dst: Uint8Array, from: number, to: number) {
-    this.slab = slab;
-    this.dst = dst;
-    this.from = from;
-    this.to = to;
-  }
-
-  /** `start` is the packet position of the skb's first byte. */
-  copySkb(at: number, start: number): void {
-    const i32 = this.slab.i32;
-    const shinfo = i32[at + SKB_SHINFO]!;
-    const headLen = i32[at + SKB_LEN]! - i32[at + SKB_DATA_LEN]!;
-    if (this.touches(start, headLen)) this.copyPiece(i32[at + SKB_DATA]!, start, headLen);
-    let pos = start + headLen;
-    for (let n = 0; n < i32[shinfo + SHINFO_NR_FRAGS]!; n++) pos = this.copyFrag(fragAt(shinfo, n), pos);
-    for (let child = i32[shinfo + SHINFO_FRAG_LIST]!; child !== 0;) {
-      const childAt = this.slab.check(child as SkbRef);
-      this.copySkb(childAt, pos);
-      pos += i32[childAt + SKB_LEN]!;
-      child = i32[childAt + SKB_NEXT]!;
-    }
-  }
-
-  private copyFrag(at: number, start: number): number {
-    const { i32, host } = this.slab;
-    const len = i32[at + FRAG_LEN]!;
-    if (this.touches(start, len)) {
-      this.copyPiece(host.offsetOf(i32[at + FRAG_REF]! as ReadableRef) + i32[at + FRAG_OFFSET]!, start, len);
-    }
-    return start + len;
-  }
-
-  private touches(start: number, len: number): boolean {
-    return start < this.to && start + len > this.from;
-  }
-
-  private copyPiece(arenaOffset: number, start: number, len: number): void {
-    const from = Math.max(this.from, start);
-    const to = Math.min(this.to, start + len);
-    this.dst.set(this.slab.host.u8.subarray(arenaOffset + from - start, arenaOffset + to - start), from - this.from);
+  for (let done = 0; seq.next(); done += seq.len) {
+    dst.set(host.u8.subarray(seq.offset, seq.offset + seq.len), done);
   }
 }
 
-function failRange(offset: number, lenBytes: number, available: number): never {
-  throw new NetmemError({
-    code: "ERR_NETMEM_OUT_OF_RANGE",
-    errno: "EFAULT",
-    reason: `bytes ${offset} to ${offset + lenBytes} are not inside ${available} bytes`,
-    remedy: "Ask for a range of the packet that dst has room for.",
-    param: "lenBytes",
-    value: lenBytes,
-  });
+/**
+ * As {@link copyBits}, to arena byte offset `dstOffset`; allocates nothing. The destination must not be part of the
+ * packet.
+ */
+export function copyBitsWithin(slab: SkbSlab, skb: SkbRef, offset: number, dstOffset: number, lenBytes: number): void {
+  const { seq } = slab;
+  const { u8 } = slab.host;
+  seq.start(skb, offset, lenBytes);
+  for (let at = dstOffset; seq.next(); at += seq.len) u8.copyWithin(at, seq.offset, seq.offset + seq.len);
+}
+
+/**
+ * Overwrites bytes `[offset, offset + lenBytes)` of the packet with the first bytes of `src` (kernel: `skb_store_bits`).
+ * Makes one view per piece: not for the data path. Whoever shares the data sees it too.
+ *
+ * @throws as {@link copyBits}; the packet may be written in part when a piece is unreadable.
+ */
+export function storeBits(slab: SkbSlab, skb: SkbRef, offset: number, src: Uint8Array, lenBytes: number): void {
+  const { seq, host } = slab;
+  seq.start(skb, offset, lenBytes);
+  if (lenBytes > src.length) failRange(0, lenBytes, src.length);
+  for (let done = 0; seq.next(); done += seq.len) host.u8.set(src.subarray(done, done + seq.len), seq.offset);
 }

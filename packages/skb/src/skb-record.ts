@@ -1,31 +1,25 @@
 /*
- * One skb is a record of one cache line in the slab:
+ * One skb is a record of eight words in the slab: what differs between clones. What they have in common is in the shared
+ * info at the end of the head buffer.
  *
  *   0 ref        the skb's own reference while live, minus its next reference while free
- *   1 next       next skb of a list; next free slot
- *   2 head       netmem of the head buffer
- *   3 data       arena byte offset of the first packet byte
- *   4 len        bytes of the packet, fragments and fragment list included
- *   5 dataLen    bytes that are not in the head buffer
- *   6 shinfo     word offset of the shared info at the head buffer's end
- *   7 truesize   bytes of memory that the packet occupies
- *   8 flags      SkbFlag
- *   9 hash       10 queue       11 ifindex
- *  12 .. 15      reserved: time stamp, bytes of metadata
+ *   1 next       next skb of a list; next free record
+ *   2 data       arena byte offset of the first packet byte
+ *   3 len        bytes of the packet, fragments and fragment list included
+ *   4 dataLen    bytes that are not in the head buffer
+ *   5 shinfo     word offset of the shared info
+ *   6 truesize   bytes of memory that the packet occupies
+ *   7 flags      SkbFlag
  */
-export const SKB_WORDS = 16;
+export const SKB_WORDS = 8;
 export const SKB_REF = 0;
 export const SKB_NEXT = 1;
-export const SKB_HEAD = 2;
-export const SKB_DATA = 3;
-export const SKB_LEN = 4;
-export const SKB_DATA_LEN = 5;
-export const SKB_SHINFO = 6;
-export const SKB_TRUESIZE = 7;
-export const SKB_FLAGS = 8;
-export const SKB_HASH = 9;
-export const SKB_QUEUE = 10;
-export const SKB_IFINDEX = 11;
+export const SKB_DATA = 2;
+export const SKB_LEN = 3;
+export const SKB_DATA_LEN = 4;
+export const SKB_SHINFO = 5;
+export const SKB_TRUESIZE = 6;
+export const SKB_FLAGS = 7;
 
 /*
  * An SkbRef is a 30-bit integer: 10 bits of generation (1 to 1023) above 20 bits of slot.
@@ -41,15 +35,22 @@ export function asSkbRef(value: number): SkbRef {
 }
 
 export const SKB_SLOT_BITS = 20;
-export const SKB_GEN_MAX = 1023;
 
 /** Bits of an skb's flags word. */
 export const SkbFlag = {
   /** Look closer: a buffer may belong to a pool. Without it, buffers are plain pages. */
   PpRecycle: 1,
-  /** The head is a page or a part of one that may belong to a pool. */
+  /** The head is a page or a part of one that may belong to a pool. Without it, the head was allocated for the skb. */
   HeadFrag: 2,
   /** The CPU cannot read a fragment. */
   Unreadable: 4,
   PfMemalloc: 8,
+  /** The data was shared with a clone at some time; `dataref` says whether it still is. */
+  Cloned: 16,
+  /** Head and fragments went into another skb; only the record is left, to be consumed. */
+  HeadStolen: 32,
+  /** Hardware, or the stack, found the transport checksum right (kernel: `CHECKSUM_UNNECESSARY`). */
+  CsumValid: 64,
+  /** The transport checksum holds the pseudo header's sum only: lengths have changed (kernel: `CHECKSUM_PARTIAL`). */
+  CsumPartial: 128,
 } as const;

@@ -7,18 +7,20 @@ import {
   fragAt,
   SHINFO_DATAREF,
   SHINFO_FRAG_LIST,
+  SHINFO_GSO,
+  SHINFO_HARD_START,
+  SHINFO_HASH,
+  SHINFO_HEAD,
+  SHINFO_IFINDEX,
   SHINFO_NR_FRAGS,
+  SHINFO_QUEUE,
 } from "./shared-info.ts";
 import {
   SKB_DATA,
   SKB_DATA_LEN,
   SKB_FLAGS,
-  SKB_HASH,
-  SKB_HEAD,
-  SKB_IFINDEX,
   SKB_LEN,
   SKB_NEXT,
-  SKB_QUEUE,
   SKB_SHINFO,
   SKB_TRUESIZE,
   SkbFlag,
@@ -66,7 +68,7 @@ export class SkbView {
     return this.i32[this.at + SKB_DATA]!;
   }
   get head(): NetmemRef {
-    return this.i32[this.at + SKB_HEAD]! as NetmemRef;
+    return this.i32[this.shinfo + SHINFO_HEAD]! as NetmemRef;
   }
   /** Bytes of memory that the packet occupies. */
   get truesize(): number {
@@ -82,30 +84,50 @@ export class SkbView {
   get unreadable(): boolean {
     return (this.flags & SkbFlag.Unreadable) !== 0;
   }
+  /** Whether clones share the data now. */
+  get cloned(): boolean {
+    return (this.flags & SkbFlag.Cloned) !== 0 && this.dataref !== 1;
+  }
+  /** Bytes in front of the packet in its head buffer. */
+  get headroom(): number {
+    return this.data - this.i32[this.shinfo + SHINFO_HARD_START]!;
+  }
+  /** Bytes behind the linear part in the head buffer, shared info excluded. */
+  get tailroom(): number {
+    return (this.shinfo << 2) - this.data - this.headLen;
+  }
+  /** Payload bytes of each segment but the last of a merged packet, 0 for an ordinary one. */
+  get gsoSize(): number {
+    return this.i32[this.shinfo + SHINFO_GSO]! & 0xffff;
+  }
+  /** Segments of a merged packet, 0 for an ordinary one. */
+  get gsoSegs(): number {
+    return this.i32[this.shinfo + SHINFO_GSO]! >>> 16;
+  }
   get hash(): number {
-    return this.i32[this.at + SKB_HASH]!;
+    return this.i32[this.shinfo + SHINFO_HASH]!;
   }
   /** RX queue that received the packet. */
   get queueIdx(): number {
-    return this.i32[this.at + SKB_QUEUE]!;
+    return this.i32[this.shinfo + SHINFO_QUEUE]!;
   }
   /** Device that received the packet. */
   get ifindex(): number {
-    return this.i32[this.at + SKB_IFINDEX]!;
+    return this.i32[this.shinfo + SHINFO_IFINDEX]!;
   }
   get next(): SkbRef | 0 {
     return this.i32[this.at + SKB_NEXT]! as SkbRef;
   }
   get nrFrags(): number {
-    return this.i32[this.i32[this.at + SKB_SHINFO]! + SHINFO_NR_FRAGS]!;
+    return this.i32[this.shinfo + SHINFO_NR_FRAGS]!;
   }
   /** Holders of the data. */
   get dataref(): number {
-    return this.i32[this.i32[this.at + SKB_SHINFO]! + SHINFO_DATAREF]!;
+    return this.i32[this.shinfo + SHINFO_DATAREF]!;
   }
   /** First skb of the fragment list. */
   get fragList(): SkbRef | 0 {
-    return this.i32[this.i32[this.at + SKB_SHINFO]! + SHINFO_FRAG_LIST]! as SkbRef;
+    return this.i32[this.shinfo + SHINFO_FRAG_LIST]! as SkbRef;
   }
 
   /** Netmem of fragment `fragIdx`, 0 to nrFrags - 1; the index is not checked. Narrow it before touching bytes. */
@@ -131,7 +153,12 @@ export class SkbView {
     return this.slab.host.offsetOf(this.fragRef(fragIdx) as ReadableRef) + this.fragOffset(fragIdx);
   }
 
+  /** Word offset of the shared info. */
+  private get shinfo(): number {
+    return this.i32[this.at + SKB_SHINFO]!;
+  }
+
   private fragAt(fragIdx: number): number {
-    return fragAt(this.i32[this.at + SKB_SHINFO]!, fragIdx);
+    return fragAt(this.shinfo, fragIdx);
   }
 }

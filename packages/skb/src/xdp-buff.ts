@@ -13,38 +13,40 @@
 import {
   type Host,
   IDX_MASK as IDX_MASK_,
-  INFO_PFMEMALLOC,
-  META_OWNER_SHIFT as META_OWNER_SHIFT_,
   META_SHARED,
   type NetmemRef,
-  OWNER_SHARED,
   type ReadableRef,
-  returnNetmemRxNapi,
+  returnNetmemRxNapi as returnNetmemRxNapi_,
   type XdpRxqInfo,
 } from "@netmem/core";
+import { fragFlags as fragFlags_ } from "./buffer-type.ts";
 import {
   FRAG_LEN as FRAG_LEN_,
   FRAG_OFFSET as FRAG_OFFSET_,
   FRAG_REF as FRAG_REF_,
   FRAG_TRUESIZE as FRAG_TRUESIZE_,
-  fragAt,
+  fragAt as fragAt_,
   MAX_SKB_FRAGS,
-  returnFragsRxNapi,
+  returnFragsRxNapi as returnFragsRxNapi_,
   SHARED_INFO_BYTES,
   SHINFO_NR_FRAGS,
   SHINFO_XDP_FRAGS_SIZE,
   SHINFO_XDP_FRAGS_TRUESIZE,
-  sharedInfoAt,
-  writeFrag,
+  sharedInfoAt as sharedInfoAt_,
+  writeFrag as writeFrag_,
 } from "./shared-info.ts";
 import { FRAME_BYTES } from "./frame-record.ts";
 import { XdpFlag } from "./xdp-flags.ts";
+import { flagsOfFrags, growLastFrag, shrinkFrags } from "./xdp-tail.ts";
 
+const returnNetmemRxNapi = returnNetmemRxNapi_;
+const fragFlags = fragFlags_;
+const fragAt = fragAt_;
+const returnFragsRxNapi = returnFragsRxNapi_;
+const sharedInfoAt = sharedInfoAt_;
+const writeFrag = writeFrag_;
 const IDX_MASK = IDX_MASK_;
-const OWNER_SHIFT = META_OWNER_SHIFT_;
-const LAST_PLAIN_OWNER = OWNER_SHARED;
 const SHARED = META_SHARED;
-const PFMEMALLOC = INFO_PFMEMALLOC;
 const FRAG_REF = FRAG_REF_;
 const FRAG_OFFSET = FRAG_OFFSET_;
 const FRAG_LEN = FRAG_LEN_;
@@ -56,14 +58,19 @@ const FRAGS_SIZE = SHINFO_XDP_FRAGS_SIZE;
 const FRAGS_TRUESIZE = SHINFO_XDP_FRAGS_TRUESIZE;
 const MAX_FRAGS = MAX_SKB_FRAGS;
 const HAS_FRAGS = XdpFlag.HasFrags;
-const UNREADABLE = XdpFlag.Unreadable;
-const POOLED = XdpFlag.Pooled;
-const PF_MEMALLOC = XdpFlag.PfMemalloc;
 
 /** Metadata in front of a packet: a multiple of 4 bytes, at most this many. */
 export const MAX_METADATA_BYTES = 252;
 /** What every packet keeps: an Ethernet header. */
 const MIN_LINEAR_BYTES = 14;
+
+export interface XdpBuffOptions {
+  /**
+   * Frames of this queue are the kernel's: one memory type for head and fragments, the queue's. Packets that mix types
+   * do not become frames then. Default false: every buffer of a frame has its own type.
+   */
+  readonly kernelFrames?: boolean;
+}
 
 /**
  * The packet that a queue's poll looks at (kernel: `xdp_buff`). One per queue, reused: fields are valid between
@@ -72,30 +79,40 @@ const MIN_LINEAR_BYTES = 14;
  */
 export class XdpBuff {
   declare readonly host: Host;
-  declare readonly rxq: XdpRxqInfo;
-  /** Bytes of a head buffer, shared info included; a multiple of 4. */
-  declare readonly frameSz: number;
-  /** The head buffer. Belongs to whoever holds the xdp_buff until a verdict moves it on. */
-  headRef: ReadableRef = 0 as ReadableRef;
-  dataHardStart = 0;
-  data = 0;
-  dataEnd = 0;
-  /** Equal to `data` while there is no metadata. */
-  dataMeta = 0;
-  /** {@link XdpFlag}. */
-  flags = 0;
-  /** Receive-side scaling hash as the hardware computed it, 0 when it had none. */
-  hash = 0;
-  /** Where a program that answers REDIRECT wants the packet to go. */
-  redirectIfindex = 0;
   declare private readonly i32: Int32Array;
+  declare dataHardStart: number;
+  declare data: number;
+  declare dataEnd: number;
+  /** Equal to `data` while there is no metadata; `data + 1` for a queue without metadata. */
+  declare dataMeta: number;
+  /** {@link XdpFlag}. */
+  declare flags: number;
+  /** Bytes of the head buffer, shared info included; a multiple of 4. The queue's, or that of a frame's buffer. */
+  declare frameSz: number;
+  /** The head buffer. Belongs to whoever holds the xdp_buff until a verdict moves it on. */
+  declare headRef: ReadableRef;
+  /** Receive-side scaling hash as the hardware computed it, 0 when it had none. */
+  declare hash: number;
+  /** Where a program that answers REDIRECT wants the packet to go. */
+  declare redirectIfindex: number;
+  declare readonly rxq: XdpRxqInfo;
+  declare readonly kernelFrames: boolean;
 
-  /** `frameSz` is fixed per queue (kernel: `xdp_init_buff`). */
-  constructor(host: Host, rxq: XdpRxqInfo, frameSz: number) {
+  /** `frameSz` is the size of the queue's head buffers in bytes (kernel: `xdp_init_buff`). */
+  constructor(host: Host, rxq: XdpRxqInfo, frameSz: number, options: XdpBuffOptions = {}) {
     this.host = host;
-    this.rxq = rxq;
-    this.frameSz = frameSz;
     this.i32 = host.i32;
+    this.dataHardStart = 0;
+    this.data = 0;
+    this.dataEnd = 0;
+    this.dataMeta = 0;
+    this.flags = 0;
+    this.frameSz = frameSz;
+    this.headRef = 0 as ReadableRef;
+    this.hash = 0;
+    this.redirectIfindex = 0;
+    this.rxq = rxq;
+    this.kernelFrames = options.kernelFrames ?? false;
   }
 
   /**
@@ -110,6 +127,17 @@ export class XdpBuff {
     this.dataMeta = data;
     this.dataEnd = data + len;
     this.flags = 0;
+  }
+
+  /** After {@link prepare}: this packet can have no metadata (kernel: `xdp_set_data_meta_invalid`). */
+  refuseMetadata(): void {
+    this.dataMeta = this.data + 1;
+  }
+
+  /** Bytes of metadata, 0 when there can be none. */
+  get metaLen(): number {
+    const bytes = this.data - this.dataMeta;
+    return bytes > 0 ? bytes : 0;
   }
 
   /** Bytes of the whole packet, fragments included. */
@@ -144,7 +172,7 @@ export class XdpBuff {
       if (count === MAX_FRAGS) return false;
       writeFrag(i32, at, count, ref, offset, len, truesize);
       i32[at + NR_FRAGS] = count + 1;
-      this.flags |= this.flagsOf(ref, meta);
+      this.flags |= fragFlags(this.host, ref, meta);
     }
     i32[at + FRAGS_SIZE] = i32[at + FRAGS_SIZE]! + len;
     i32[at + FRAGS_TRUESIZE] = i32[at + FRAGS_TRUESIZE]! + truesize;
@@ -156,22 +184,24 @@ export class XdpBuff {
    * changed, when the frame record would be overwritten or less than an Ethernet header be left.
    */
   adjustHead(delta: number): boolean {
-    const metaBytes = this.data - this.dataMeta;
+    const metaBytes = this.metaLen;
     const data = this.data + delta;
     if (data - metaBytes < this.dataHardStart + RECORD_BYTES || data > this.dataEnd - MIN_LINEAR_BYTES) return false;
     if (metaBytes > 0) this.host.u8.copyWithin(data - metaBytes, this.dataMeta, this.data);
     this.data = data;
-    this.dataMeta = data - metaBytes;
+    this.dataMeta = this.dataMeta + delta;
     return true;
   }
 
   /**
-   * Moves the end of a packet without fragments by `delta` bytes; new bytes are zero. False, and nothing changed, for a
-   * packet with fragments, when the shared info would be reached, or less than an Ethernet header be left.
+   * Moves the end of the packet by `delta` bytes; new bytes are zero. Fragments that become empty go home. False, and
+   * nothing changed, when less than an Ethernet header would be left, when the shared info would be reached, or, with
+   * fragments, when the last one has no room: it grows within the queue's `rxq.fragSizeBytes`, if that is set.
    */
   adjustTail(delta: number): boolean {
+    if ((this.flags & HAS_FRAGS) !== 0) return delta < 0 ? this.shrinkTail(-delta) : this.growTail(delta);
     const end = this.dataEnd + delta;
-    if ((this.flags & HAS_FRAGS) !== 0 || end < this.data + MIN_LINEAR_BYTES) return false;
+    if (end < this.data + MIN_LINEAR_BYTES) return false;
     if (end > this.dataHardStart + this.frameSz - TAIL_BYTES) return false;
     if (delta > 0) this.host.u8.fill(0, this.dataEnd, end);
     this.dataEnd = end;
@@ -180,9 +210,10 @@ export class XdpBuff {
 
   /**
    * Moves the start of the metadata by `delta` bytes (negative: more metadata). False, and nothing changed, unless the
-   * result is 0 to 252 bytes, a multiple of 4, and leaves the frame record alone.
+   * result is 0 to 252 bytes, a multiple of 4, and leaves the frame record alone; always after {@link refuseMetadata}.
    */
   adjustMeta(delta: number): boolean {
+    if (this.dataMeta > this.data) return false;
     const meta = this.dataMeta + delta;
     const metaBytes = this.data - meta;
     if (meta < this.dataHardStart + RECORD_BYTES || !isMetadataLength(metaBytes)) return false;
@@ -214,11 +245,18 @@ export class XdpBuff {
     return true;
   }
 
-  private flagsOf(ref: NetmemRef, meta: number): number {
-    let flags = meta >>> OWNER_SHIFT > LAST_PLAIN_OWNER ? POOLED : 0;
-    if ((ref & 1) !== 0 && !this.host.isReadable(ref)) flags |= UNREADABLE;
-    if ((meta & SHARED) === 0) return flags;
-    return (this.i32[this.host.infoAt + ((ref >>> 1) & IDX_MASK)]! & PFMEMALLOC) === 0 ? flags : flags | PF_MEMALLOC;
+  private shrinkTail(bytes: number): boolean {
+    if (bytes > this.len - MIN_LINEAR_BYTES) return false;
+    const at = this.sharedInfoAt();
+    this.dataEnd -= shrinkFrags(this.host, at, bytes);
+    this.flags = flagsOfFrags(this.host, at);
+    return true;
+  }
+
+  private growTail(bytes: number): boolean {
+    const fragSize = this.rxq.fragSizeBytes;
+    if (fragSize <= 0 || fragSize > this.frameSz || this.nrFrags === 0) return false;
+    return growLastFrag(this.host, this.sharedInfoAt(), fragSize, bytes);
   }
 }
 

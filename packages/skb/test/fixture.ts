@@ -4,6 +4,7 @@ import {
   type Host,
   idxOf,
   INFO_PFMEMALLOC,
+  makePlain,
   markShared,
   MemType,
   META_SHARED,
@@ -15,6 +16,7 @@ import {
   type PageRef,
   pageRefCount,
   ppRefCount,
+  putNetmem,
   REF_MASK,
   GEN_ONE,
   GEN_MASK,
@@ -49,6 +51,7 @@ export class NotingOwner {
   readonly memType: number;
   readonly name: string;
   readonly returned: number[] = [];
+  readonly released: number[] = [];
   readonly directs: boolean[] = [];
   private readonly host: Host;
   private readonly ownerId: number;
@@ -83,13 +86,20 @@ export class NotingOwner {
     if ((wordAt(host, idx) & META_STATE_MASK) !== NetmemState.Out << 9) failReturn(host, ref, this.ownerId);
     if ((wordAt(host, idx) & META_SHARED) !== 0) {
       if (ppRefCount(host, ref) > 1 && unrefNetmem(host, ref, 1) > 0) return;
-      if (pageRefCount(host, ref) > 1) throw new Error("still pinned");
+      if (pageRefCount(host, ref) > 1) return this.release(ref);
     }
     const next = (ref + GEN_ONE) & REF_MASK;
     host.i32[idx] = ownerTag(this.ownerId, NetmemState.Pooled) | (next >>> GEN_SHIFT);
     this.returned.push(ref);
     this.directs.push(allowDirect);
     this.log.push(ref);
+  }
+
+  /** Others hold page references: the page leaves the pool (kernel: `released_refcnt`). */
+  private release(ref: NetmemRef): void {
+    this.released.push(ref);
+    makePlain(this.host, ref);
+    putNetmem(this.host, ref);
   }
 
   private claim(ref: NetmemRef): void {

@@ -10,18 +10,20 @@ import {
   consumeSkbBulk,
   convertBuffToFrame,
   copyBits,
+  DROP_REASON_COUNT,
   DropReason,
+  dropReasonName,
   dropSkb,
   type FrameRef,
   markForRecycle,
-  SHINFO_DATAREF,
+  SKB_FLAGS,
   SkbFlag,
   type SkbRef,
   SkbSlab,
   SkbView,
   XdpBuff,
 } from "../src/index.ts";
-import { expectCode, makeHost, makeRxq, NotingOwner, markReserve, wordAt } from "./fixture.ts";
+import { expectCode, makeHost, makeRxq, NotingOwner, markReserve } from "./fixture.ts";
 
 let host: Host;
 let slab: SkbSlab;
@@ -200,15 +202,6 @@ describe("release", () => {
     expect(slab.liveCount).toBe(0);
   });
 
-  test("only the last holder of the data releases it", () => {
-    const skb = build(pool.allocPage());
-    const at = slab.check(skb);
-    const shinfo = wordAt(host, at + 6);
-    host.i32[shinfo + SHINFO_DATAREF] = 2;
-    consumeSkb(slab, skb);
-    expect([log.length, host.i32[shinfo + SHINFO_DATAREF], slab.liveCount]).toEqual([0, 1, 0]);
-  });
-
   test("without the bit a pool's buffer is refused, and nothing is lost", () => {
     const free = host.pages.freePageCount();
     const skb = build(plainPage());
@@ -224,7 +217,7 @@ describe("release", () => {
 
   test("without the bit a pool's head is refused too", () => {
     const skb = build(pool.allocPage());
-    host.i32[slab.check(skb) + 8] = SkbFlag.HeadFrag;
+    host.i32[slab.check(skb) + SKB_FLAGS] = SkbFlag.HeadFrag;
     const frag = plainPage();
     addSkbFrag(slab, skb, frag, 0, 8, 8);
     const free = host.pages.freePageCount();
@@ -248,6 +241,15 @@ describe("release", () => {
     dropSkb(slab, build(pool.allocPage()), DropReason.HdrTrunc);
     expect([DropReason.NoSocket, DropReason.HdrTrunc, DropReason.Xdp].map((r) => slab.dropCount(r))).toEqual([2, 1, 0]);
     expect(log).toHaveLength(3);
+  });
+
+  test("a reason has the kernel's name, one of the user's own a number", () => {
+    const names = [DropReason.NotSpecified, DropReason.NoMem, DropReason.PktTooSmall, DropReason.TcpOfomerge, 63];
+    expect(names.map(dropReasonName)).toEqual(["NOT_SPECIFIED", "NOMEM", "PKT_TOO_SMALL", "TCP_OFOMERGE", "REASON_63"]);
+    expect(new Set(Object.values(DropReason)).size).toBe(Object.keys(DropReason).length);
+    expect(Math.max(...Object.values(DropReason))).toBeLessThan(DROP_REASON_COUNT);
+    for (const reason of [40, 63]) dropSkb(slab, build(pool.allocPage()), reason);
+    expect([slab.dropCount(40), slab.dropCount(63)]).toEqual([1, 1]);
   });
 });
 

@@ -137,9 +137,13 @@ describe("adjust", () => {
     expect(xdp.adjustTail(14 - xdp.len)).toBe(true);
   });
 
-  test("adjustTail refuses a packet with fragments", () => {
-    xdp.addFrag(owner.allocPage(), 0, 8, 8);
-    expect(xdp.adjustTail(-1)).toBe(false);
+  test("a queue without metadata: no adjustMeta, and the others work as without", () => {
+    xdp.refuseMetadata();
+    expect([xdp.metaLen, xdp.adjustMeta(-4), xdp.adjustMeta(0)]).toEqual([0, false, false]);
+    expect([xdp.adjustHead(-216), xdp.adjustHead(-1), xdp.adjustHead(216)]).toEqual([true, false, true]);
+    expect([xdp.metaLen, xdp.adjustMeta(-4)]).toEqual([0, false]);
+    xdp.prepare(head, host.offsetOf(head), 256, 100);
+    expect([xdp.adjustMeta(-4), xdp.metaLen]).toEqual([true, 4]);
   });
 
   test("metadata is a multiple of 4 up to 252 bytes", () => {

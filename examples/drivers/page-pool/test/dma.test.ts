@@ -1,6 +1,6 @@
 import type { DmaDevice } from "@netmem/core";
 import { makeStand } from "@netmem-examples/driver-stand";
-import { asSkbRef, consumeSkb } from "@netmem/skb";
+import { asSkbRef, consumeSkb, SKB_LEN } from "@netmem/skb";
 import { expect, test } from "vitest";
 import { PagePoolDriver } from "../driver.ts";
 
@@ -35,7 +35,7 @@ test("behind a device that translates, buffers are mapped while the pool has the
   const lens: number[] = [];
   device.setReceiver((received, count) => {
     for (const skb of received.subarray(0, count)) {
-      lens.push(skbs.host.i32[skbs.check(asSkbRef(skb)) + 4] ?? 0);
+      lens.push(skbs.host.i32[skbs.check(asSkbRef(skb)) + SKB_LEN] ?? 0);
       consumeSkb(skbs, asSkbRef(skb));
     }
   });

@@ -13,6 +13,8 @@ export interface DriverSubject {
   readonly device: NetDevice;
   /** Packet bytes that fit into one of the driver's buffers. */
   readonly bufferBytes: number;
+  /** Fragments that a packet arrives in. Default: as few as whole buffers allow. */
+  readonly fragsOf?: (lenBytes: number) => number;
   /** Buffers that the driver keeps posted. */
   readonly ringSize: number;
   /** Puts a frame on the wire towards the device. False when the hardware had to drop it. */

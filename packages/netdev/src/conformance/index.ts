@@ -1,2 +1,2 @@
-export { driverSuite } from "./driver-suite.ts";
+export { driverSuite, queueMgmtSuite } from "./driver-suite.ts";
 export type { DriverSubject } from "./driver-subject.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { claimWake, DOORBELL, pushOverflow, ringDoorbell, SLEEPING } from "../../src/inbox-words.ts";
-import { OVERFLOW, publishTail, SLOTS, TAIL } from "../../src/spsc-ring-words.ts";
+import { publishTail } from "../../src/spsc-ring-words.ts";
 import { expectBug, expectCorrect, failsIn, plainLoad, plainStore, withAtomics } from "./expectations.ts";
 import {
   type Body,
@@ -9,11 +9,14 @@ import {
   INBOX,
   inboxProgram,
   LINK,
+  OVERFLOW0,
   put,
   putAndWake,
   refOf,
   sleep,
   sleepOnDoorbell,
+  SLOTS0,
+  TAIL0,
   takeAll,
   wake,
   wakeDoorbell,
@@ -38,8 +41,8 @@ describe("bugs that the explorer finds around the doorbell", () => {
       takeAll(2),
       steps((i32, tail, idx) => {
         ringDoorbell(i32, INBOX, 1);
-        i32[SLOTS + ((tail - 1) & 1)] = refOf(idx);
-        publishTail(i32, 0, tail);
+        i32[SLOTS0 + ((tail - 1) & 1)] = refOf(idx);
+        publishTail(i32, TAIL0, tail);
       }),
     );
     const { message } = expectBug(early, "sc", "livelock");
@@ -58,7 +61,7 @@ describe("bugs that the explorer finds around the doorbell", () => {
 
   test("the tail is published by a plain store before it is rung", () => {
     const plain = inboxProgram(slowly, takeAll(2), (worker, batches) => (i32, context) => {
-      withAtomics(plainStore(TAIL), () => put(worker, batches)(i32, context));
+      withAtomics(plainStore(TAIL0), () => put(worker, batches)(i32, context));
     });
     expectBug(plain, "sc", "race");
     expect(failsIn(plain)).toBe("tso weak");
@@ -92,7 +95,7 @@ describe("bugs that the explorer finds around the doorbell", () => {
             // The look at the overflow list is the last one at a ring.
             load: ((i32: Int32Array, word: number) => {
               const value = atomics.load(i32, word);
-              if (word === OVERFLOW && rung !== 0) atomics.store(i32, at, (rung = 0));
+              if (word === OVERFLOW0 && rung !== 0) atomics.store(i32, at, (rung = 0));
               return value;
             }) as typeof Atomics.load,
           }),
@@ -115,15 +118,15 @@ describe("bugs that the explorer finds in the overflow list", () => {
       ],
     ],
   };
-  type ChainPush = (i32: Int32Array, ring: number, linkAt: number, first: number, last: number) => void;
+  type ListPush = (i32: Int32Array, listAt: number, linkAt: number, ref: number) => void;
 
   /** One entry in the ring, then two on the list, pushed in another way, and rung. */
-  const pushing = (push: ChainPush): ReturnType<typeof inboxProgram> =>
+  const pushing = (push: ListPush): ReturnType<typeof inboxProgram> =>
     inboxProgram({ ringSize: 1, batches: [[[1], [2], [3]]] }, takeAll(3), (_worker, batches) => (i32) => {
-      i32[SLOTS] = refOf(batches[0]![0]!);
-      publishTail(i32, 0, 1);
+      i32[SLOTS0] = refOf(batches[0]![0]!);
+      publishTail(i32, TAIL0, 1);
       for (const [idx] of batches.slice(1)) {
-        push(i32, 0, LINK, refOf(idx!), refOf(idx!));
+        push(i32, OVERFLOW0, LINK, refOf(idx!));
         ringDoorbell(i32, INBOX, 1);
       }
     });
@@ -133,28 +136,28 @@ describe("bugs that the explorer finds in the overflow list", () => {
   });
 
   test("without the compareExchange", () => {
-    const stored = pushing((i32, ring, linkAt, first, last) => {
-      i32[linkAt + (last >> 1)] = Atomics.load(i32, ring + OVERFLOW);
-      Atomics.store(i32, ring + OVERFLOW, first);
+    const stored = pushing((i32, listAt, linkAt, ref) => {
+      i32[linkAt + (ref >> 1)] = Atomics.load(i32, listAt);
+      Atomics.store(i32, listAt, ref);
     });
     expectBug(stored, "sc", "check");
     expect(failsIn(stored)).toBe("sc tso weak");
   });
 
   test("the link is written after the push", () => {
-    const late = pushing((i32, ring, linkAt, first, last) => {
-      const newest = Atomics.exchange(i32, ring + OVERFLOW, first);
-      i32[linkAt + (last >> 1)] = newest;
+    const late = pushing((i32, listAt, linkAt, ref) => {
+      const newest = Atomics.exchange(i32, listAt, ref);
+      i32[linkAt + (ref >> 1)] = newest;
     });
     expectBug(late, "sc", "race");
     expect(failsIn(late)).toBe("sc tso weak");
   });
 
   test("pushed by a plain store", () => {
-    const plain = pushing((i32, ring, linkAt, first, last) => {
-      const newest = Atomics.exchange(i32, ring + OVERFLOW, 0);
-      i32[linkAt + (last >> 1)] = newest;
-      i32[ring + OVERFLOW] = first;
+    const plain = pushing((i32, listAt, linkAt, ref) => {
+      const newest = Atomics.exchange(i32, listAt, 0);
+      i32[linkAt + (ref >> 1)] = newest;
+      i32[listAt] = ref;
     });
     expectBug(plain, "sc", "race");
     expectBug({ ...plain, forbidRaces: false }, "weak", "livelock");
@@ -165,7 +168,7 @@ describe("bugs that the explorer finds in the overflow list", () => {
       withAtomics(
         (atomics) => ({
           exchange: ((i32: Int32Array, at: number, value: number) => {
-            if (at !== OVERFLOW) return atomics.exchange(i32, at, value);
+            if (at !== OVERFLOW0) return atomics.exchange(i32, at, value);
             const old = atomics.load(i32, at);
             atomics.store(i32, at, value);
             return old;
@@ -219,8 +222,8 @@ describe("bugs that the explorer finds around sleep", () => {
 
   test("the worker looks whether it sleeps before it rings", () => {
     const early = inboxProgram(single, takeAll(1, 2, sleep), () => (i32, { workers }) => {
-      i32[SLOTS] = refOf(1);
-      publishTail(i32, 0, 1);
+      i32[SLOTS0] = refOf(1);
+      publishTail(i32, TAIL0, 1);
       const mustWake = claimWake(i32, INBOX);
       ringDoorbell(i32, INBOX, 1);
       if (mustWake) workers[0]!.wake();

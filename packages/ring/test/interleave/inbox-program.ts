@@ -1,24 +1,30 @@
 import type { InterleaveProgram, ThreadBody } from "@netmem/testing";
-import { DOORBELL, RINGS, SLEEPING, STRIDE, WORKERS } from "../../src/inbox-words.ts";
+import { DOORBELL, INBOX_WORDS, OVERFLOWS, RINGS, SLEEPING } from "../../src/inbox-words.ts";
 import { InboxProducer } from "../../src/inbox-producer.ts";
 import { Inbox } from "../../src/inbox.ts";
-import { HEAD, initSpscWords, OVERFLOW, SLOTS, TAIL } from "../../src/spsc-ring-words.ts";
+import { HEAD, initSpscWords, PUSHED, SLOTS, TAIL } from "../../src/spsc-ring-words.ts";
 import { pause } from "./expectations.ts";
 
 /*
- * Two rings, an inbox and seven link words, laid into each other's gaps to keep states small:
+ * Two rings, an inbox and seven link words:
  *
- *  0 1 16 17 32...     TAIL, OVERFLOW, HEAD, SIZE, slots of worker 0
- *  9 10 25 26 41...    the same of worker 1
- *  2...8               the inbox
- *  18...24             link words of the indices 1 to 7
- *  27                  MAIL: a word outside, by which an owner is woken that does not wait on the doorbell
+ *  1 2 17 18 33 34     TAIL, PUSHED, HEAD, SIZE, slots of worker 0
+ *  9 10 25 26 41 42    the same of worker 1
+ *  19...24, 27         the six link words of the indices 1 to 6
+ *  43                  MAIL: a word outside, by which an owner is woken that does not wait on the doorbell
+ *  44...               the inbox
  */
-export const INBOX = 2;
-export const LINK = 17;
-export const MAIL = 27;
-export const STRIDE_WORDS = 9;
-const WORDS = STRIDE_WORDS + SLOTS + 2;
+const RING0 = 1;
+export const STRIDE_WORDS = 8;
+export const TAIL0: number = RING0 + TAIL;
+export const SLOTS0: number = RING0 + SLOTS;
+export const LINK = 18;
+export const MAIL = 43;
+export const INBOX = 44;
+export const OVERFLOW0: number = INBOX + OVERFLOWS;
+const WORDS: number = INBOX + INBOX_WORDS;
+/** Nobody makes a ring here. */
+const heap = { allocWords: (): number => 0, freeWords: (): void => {} };
 
 /** A reference: the index above the tag bit. */
 export const refOf = (idx: number): number => idx << 1;
@@ -38,14 +44,14 @@ export interface Delivery {
 export type Body = ThreadBody<InboxContext>;
 
 function setup(i32: Int32Array, { ringSize, startCount = 0, batches }: Delivery): InboxContext {
-  for (let worker = 0; worker < 2; worker++) initSpscWords(i32, worker * STRIDE_WORDS, ringSize, startCount);
-  i32[INBOX + WORKERS] = batches.length;
-  i32[INBOX + RINGS] = 0;
-  i32[INBOX + STRIDE] = STRIDE_WORDS;
+  for (let worker = 0; worker < 2; worker++) {
+    initSpscWords(i32, RING0 + worker * STRIDE_WORDS, ringSize, startCount);
+    i32[INBOX + RINGS + worker] = RING0 + worker * STRIDE_WORDS;
+  }
   const owner = new Inbox(i32, INBOX, LINK);
   // A fresh owner looks everywhere once; from here on it depends on the doorbell.
   owner.take(new Int32Array(1), 0, 1);
-  return { owner, workers: batches.map((_, worker) => new InboxProducer(i32, INBOX, worker, LINK)) };
+  return { owner, workers: batches.map((_, worker) => new InboxProducer({ i32, heap }, INBOX, worker, LINK)) };
 }
 
 type Batches = readonly (readonly number[])[];
@@ -131,14 +137,17 @@ export function inboxProgram(
   return {
     words: WORDS,
     names: {
-      TAIL0: TAIL,
-      OVERFLOW0: OVERFLOW,
-      HEAD0: HEAD,
-      SLOT0: [SLOTS, 2] as const,
-      TAIL1: STRIDE_WORDS + TAIL,
-      OVERFLOW1: STRIDE_WORDS + OVERFLOW,
-      HEAD1: STRIDE_WORDS + HEAD,
-      SLOT1: [STRIDE_WORDS + SLOTS, 2] as const,
+      TAIL0,
+      PUSHED0: RING0 + PUSHED,
+      HEAD0: RING0 + HEAD,
+      SLOT0: [SLOTS0, 2] as const,
+      OVERFLOW0,
+      TAIL1: STRIDE_WORDS + TAIL0,
+      PUSHED1: RING0 + STRIDE_WORDS + PUSHED,
+      HEAD1: RING0 + STRIDE_WORDS + HEAD,
+      SLOT1: [STRIDE_WORDS + SLOTS0, 2] as const,
+      OVERFLOW1: OVERFLOW0 + 1,
+      RINGS: [INBOX + RINGS, 2] as const,
       LINK: [LINK, 8] as const,
       MAIL,
       DOORBELL: INBOX + DOORBELL,

@@ -1,0 +1,17 @@
+export { AllocationLog, LogKind } from "./allocation-log.ts";
+export type { AllocationLogParams, LogRecord } from "./allocation-log.ts";
+export { Budget, createBudget, Tenant } from "./budget.ts";
+export type { BudgetParams, TenantParams } from "./budget.ts";
+export { replayLog } from "./replay-log.ts";
+export type { ReplayReport } from "./replay-log.ts";
+export { BudgetedProvider, withBudget } from "./with-budget.ts";
+export { FallbackProvider, withFallback } from "./with-fallback.ts";
+export type { FallbackStats } from "./with-fallback.ts";
+export { FaultyProvider, withFault } from "./with-fault.ts";
+export type { ProviderFaults } from "./with-fault.ts";
+export { LimitedProvider, withLimit } from "./with-limit.ts";
+export { LoggedProvider, withLog } from "./with-log.ts";
+export { CountedProvider, withStats } from "./with-stats.ts";
+export type { BufferCounts, ProviderStats } from "./with-stats.ts";
+export { TracedProvider, withTrace } from "./with-trace.ts";
+export type { ProviderTrace } from "./with-trace.ts";

@@ -1,0 +1,10 @@
+export { withHugeLimit } from "./huge-limit.ts";
+export type { HugeLimit } from "./huge-limit.ts";
+export { createHugeProvider } from "./huge-provider.ts";
+export type { HugeParams, HugeProvider, HugeStats } from "./huge-provider.ts";
+export { createHugeSliceProvider } from "./huge-slice-provider.ts";
+export type { HugeSliceParams, HugeSliceProvider, HugeSliceStats } from "./huge-slice-provider.ts";
+export { createHugeSplitProvider } from "./huge-split-provider.ts";
+export type { HugeSplitParams, HugeSplitProvider, HugeSplitStats } from "./huge-split-provider.ts";
+export { createModelBacking } from "./model-backing.ts";
+export type { ModelBacking, ModelBackingParams } from "./model-backing.ts";

@@ -1,0 +1,3 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+export { createTestnet, Testnet } from "./testnet.ts";
+export type { TestnetEnd, TestnetEndParams, TestnetParams } from "./testnet.ts";

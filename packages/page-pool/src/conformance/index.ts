@@ -1,0 +1,2 @@
+export { providerSuite } from "./provider-suite.ts";
+export type { ProviderSubject, RefusedParams } from "./provider-subject.ts";
