@@ -6,13 +6,16 @@
 import { createMemory, makeRef } from "@netmem/core";
 import { createSpscRing, Inbox, INBOX_WORDS, InboxProducer, type RingMemory, SpscProducer } from "@netmem/ring";
 import { once } from "node:events";
+import { setTimeout } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import type { SampleOptions, ScriptRow } from "../../suite.ts";
 import { Idle } from "./idle.ts";
 import { BURST, RING_SIZE, type ThreadInput } from "./thread-input.ts";
 
 const ARENA_BYTES = 4 * 2 ** 20;
-const WARM_UP_SAMPLES = 5;
+/** Two threads that spin leave V8's compilers no core: they get their time here. */
+const WARM_UP_MS = 400;
+const WARM_UP_PAUSE_MS = 5;
 /** Buffers on their way around; fewer than a ring holds, so that nothing overflows. */
 const IN_FLIGHT = 4096;
 
@@ -68,9 +71,11 @@ export async function sampleBursts(run: RunBursts, { samples, minMs }: SampleOpt
     await run(bursts);
     return performance.now() - from;
   };
-  for (let warm = 0; warm < WARM_UP_SAMPLES;) {
-    if ((await timeMs()) < minMs) bursts *= 2;
-    else warm++;
+  const from = performance.now();
+  for (let lastMs = 0; lastMs < minMs || performance.now() - from < WARM_UP_MS;) {
+    lastMs = await timeMs();
+    if (lastMs < minMs) bursts *= 2;
+    await setTimeout(WARM_UP_PAUSE_MS);
   }
   const taken: number[] = [];
   while (taken.length < samples) taken.push(((await timeMs()) * 1e6) / (bursts * BURST));

@@ -207,7 +207,7 @@ test("takes no more than there is room for", () => {
 });
 
 test("parameters are checked, memory goes back once", () => {
-  const memory = createRingMemory(128);
+  const memory = createRingMemory(256);
   const at = memory.heap.allocWords(INBOX_WORDS);
   const bad = { code: "ERR_NETMEM_INVALID_PARAM", errno: "EINVAL" };
   for (const [worker, params] of [
