@@ -1,13 +1,15 @@
 /** The other thread of the suite's rows. It runs until it is terminated. */
 
 import { type Host, returnNetmemBulk } from "@netmem/core";
-import { ChannelReceiver, InboxProducer, SpscConsumer } from "@netmem/ring";
+import { ChannelReceiver, createReturnsWith, InboxProducer, SpscConsumer } from "@netmem/ring";
 import { attachHost } from "netmem";
 import { parentPort, workerData } from "node:worker_threads";
 import { Idle } from "../ring/idle.ts";
 import { BURST, type ThreadInput } from "./thread-input.ts";
 
 const input = workerData as ThreadInput;
+/** For what is in flight. */
+const RETURN_RING_SIZE = 2048;
 const refs = new Int32Array(BURST);
 
 /** Returns what comes, a burst at a time. */
@@ -65,7 +67,7 @@ if (input.role === "message") {
   parentPort?.postMessage("ready");
   count();
 } else {
-  const host = attachHost(input.shared);
+  const host = attachHost(input.shared, { returns: createReturnsWith({ ringSize: RETURN_RING_SIZE }) });
   parentPort?.postMessage("ready");
   if (input.role === "return") fromRing(host);
   else if (input.role === "channel") fromChannel(host);

@@ -180,8 +180,8 @@ export function drained(pool: PoolState, options: DrainOptions): Promise<void> {
 
 /** Runs everybody who waits for the pool to drain. Called by the put that brought the last buffer home. */
 function notifyDrained(pool: PoolState): void {
-  const waiters = [...pool.life.drainWaiters];
-  pool.life.drainWaiters.clear();
+  const waiters = pool.life.drainWaiters ?? new Set();
+  pool.life.drainWaiters = null;
   watch(pool);
   if (pool.userCount === 0) tryRelease(pool);
   for (const waiter of waiters) waiter();
@@ -193,7 +193,7 @@ function notifyDrained(pool: PoolState): void {
  */
 function watch(pool: PoolState): void {
   const { life, host } = pool;
-  const waiting = life.drainWaiters.size > 0;
+  const waiting = life.drainWaiters !== null && life.drainWaiters.size > 0;
   pool.onDrained = waiting ? () => notifyDrained(pool) : null;
   host.clock.clearTimer(life.drainTimer);
   life.drainTimer = waiting ? host.clock.setTimer(() => lookDrained(pool), DEFER_TIME_MS) : 0;
@@ -229,7 +229,7 @@ class DrainWaiter {
   start(): void {
     const { pool, options } = this;
     checkInt("timeoutMs", options.timeoutMs ?? 0, 0, 2 ** 31 - 1);
-    pool.life.drainWaiters.add(this.finish);
+    (pool.life.drainWaiters ??= new Set()).add(this.finish);
     watch(pool);
     options.signal?.addEventListener("abort", this.onAbort);
     if (options.timeoutMs !== undefined) this.timer = pool.host.clock.setTimer(this.onTimeout, options.timeoutMs);
@@ -246,7 +246,7 @@ class DrainWaiter {
   };
 
   private fail(code: string, why: string, cause?: unknown): void {
-    this.pool.life.drainWaiters.delete(this.finish);
+    this.pool.life.drainWaiters?.delete(this.finish);
     watch(this.pool);
     this.cleanUp();
     this.reject(drainError(this.pool, code, why, cause));

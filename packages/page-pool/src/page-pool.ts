@@ -128,7 +128,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
   declare tracer: PoolTracer | null;
   /** @internal */ declare onDrained: (() => void) | null;
   /** @internal */ declare onFreed: (() => void) | null;
-  declare private readonly chunk: BulkChunk;
+  /* Made when needed: many small pools lie on few memory pages. */ declare private chunk: BulkChunk | null;
   declare private readonly proof: boolean;
 
   /** @internal Use `createPagePool`. */
@@ -181,7 +181,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
     this.tracer = null;
     this.onDrained = null;
     this.onFreed = null;
-    this.chunk = createBulkChunk();
+    this.chunk = null;
     this.proof = host.level === "proof";
     this.i32[this.at + LEFT] = FOLD;
     applyMode(this);
@@ -351,7 +351,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
       held++;
     }
     i32[at] = held;
-    if (i < count) putBulkSlow(this.host, this.chunk, refs, i, count);
+    if (i < count) putBulkSlow(this.host, (this.chunk ??= createBulkChunk()), refs, i, count);
     if (this.proof) checkPoolInvariants(this);
   }
 

@@ -41,8 +41,8 @@ export interface PoolLife {
   warnedAtMs: number;
   /** Counters of a pool that is gone. */
   finalStats: PagePoolStats | null;
-  /** Pending `drained()` calls. */
-  readonly drainWaiters: Set<() => void>;
+  /** Pending `drained()` calls; null while there are none. */
+  drainWaiters: Set<() => void> | null;
   /** Pending `allocWait()` calls; null while there were none. */
   allocQueue: AllocQueue | null;
   /** Ends the watch of the inbox that a pending `drained()` needs; null for none. */
@@ -61,7 +61,7 @@ export function createPoolLife(): PoolLife {
     detachedAtMs: -1,
     warnedAtMs: 0,
     finalStats: null,
-    drainWaiters: new Set<() => void>(),
+    drainWaiters: null,
     allocQueue: null,
     stopWatch: null,
     drainTimer: 0,

@@ -24,13 +24,13 @@ const pushOverflow = pushOverflow_;
 const ringDoorbell = ringDoorbell_;
 
 export interface InboxProducerParams {
-  /** Slots of the ring when this worker has none in the inbox yet, a power of two. Default 2048. */
+  /** Slots of the ring when this worker has none in the inbox yet, a power of two. Default 1024. */
   readonly ringSize?: number;
   /** Value of the ring's free-running counts at the start. Tests start them just below the wrap. Default 0. */
   readonly startCount?: number;
 }
 
-const DEFAULT_RING_SIZE = 2048;
+const DEFAULT_RING_SIZE = 1024;
 
 /**
  * A worker's end of an inbox; one per worker number at a time. {@link push} keeps references back, {@link publish} hands

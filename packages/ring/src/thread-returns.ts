@@ -49,7 +49,7 @@ const BATCH = 64;
 const DRAIN_MAX = 16384;
 
 export interface ReturnsParams {
-  /** Slots of the ring between two threads, a power of two. 16 KiB at the default of 2048. */
+  /** Slots of the ring between two threads, a power of two. 8 KiB at the default of 1024. */
   readonly ringSize?: number;
 }
 

@@ -106,7 +106,7 @@ export function checkPool(ledger: PoolLedger, outside: number): void {
     () => `I5 of ${name}: ${ledger.puts} puts + ${ledger.inPlace}, ${sorted} counted`,
   );
   check(
-    pool.life.drainWaiters.size === 0 || outside > 0 || (ledger.frag?.pieces ?? 0) > 0,
+    (pool.life.drainWaiters?.size ?? 0) === 0 || outside > 0 || (ledger.frag?.pieces ?? 0) > 0,
     () => `${name} drained and nobody was told`,
   );
   check(ledger.dels + ledger.disconnects + ledger.providerDestroys === 0, () => `I8 of ${name}: ended while in flight`);
