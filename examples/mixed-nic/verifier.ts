@@ -1,4 +1,5 @@
 import { crc32 } from "node:zlib";
+import { idxOf } from "@netmem/core";
 import type { DeviceFrag } from "@netmem/devmem";
 import { asSkbRef, consumeSkbBulk, SkbView } from "@netmem/skb";
 import type { MixedNic } from "./mixed-nic.ts";
@@ -92,7 +93,7 @@ export class Verifier {
     const crc = this.crcOf(view.data, view.headLen, 0);
     const frags: DeviceFrag[] = [];
     for (let frag = 0; frag < view.nrFrags; frag++) {
-      const idx = (view.fragRef(frag) >>> 1) & 0xfffff;
+      const idx = idxOf(view.fragRef(frag));
       const page = idx - (host.areas.of(idx)?.firstIdx ?? 0);
       frags.push({ offset: page * host.pageSizeBytes + view.fragOffset(frag), length: view.fragLen(frag) });
     }
