@@ -5,6 +5,12 @@ export interface Napi {
   listOwner: number;
 }
 
+/** Who must know of hard-interrupt context. An object: every pool of a host is one, and a closure each is more to keep. */
+export interface HardirqListener {
+  /** `Context.hardirq` was assigned. */
+  hardirqChanged(): void;
+}
+
 /**
  * Where the calling code runs, in the kernel's terms. One per host and thread; the NAPI scheduler sets it around polls,
  * tests set it to play several CPUs on one thread.
@@ -21,7 +27,7 @@ export class Context {
   noDirect = false;
   napi: Napi | null = null;
   private inHardirq = false;
-  private readonly hardirqListeners = new Set<() => void>();
+  private readonly hardirqListeners = new Set<HardirqListener>();
   private memNid = 0;
   private readonly nidListeners = new Set<() => void>();
 
@@ -31,13 +37,15 @@ export class Context {
   }
   set hardirq(value: boolean) {
     this.inHardirq = value;
-    for (const listener of this.hardirqListeners) listener();
+    for (const listener of this.hardirqListeners) listener.hardirqChanged();
   }
 
-  /** Calls `listener` whenever {@link hardirq} is assigned, until the returned function is called. */
-  onHardirq(listener: () => void): () => void {
+  addHardirqListener(listener: HardirqListener): void {
     this.hardirqListeners.add(listener);
-    return () => this.hardirqListeners.delete(listener);
+  }
+
+  removeHardirqListener(listener: HardirqListener): void {
+    this.hardirqListeners.delete(listener);
   }
 
   /** Memory node of the running CPU (kernel: `numa_mem_id()`). Changes when the thread moves, so listeners are told. */

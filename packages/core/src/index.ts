@@ -15,7 +15,7 @@ export { Areas } from "./areas.ts";
 export type { Clock, TimerId } from "./clock.ts";
 export { compoundHead } from "./compound.ts";
 export { Context } from "./context.ts";
-export type { Napi } from "./context.ts";
+export type { HardirqListener, Napi } from "./context.ts";
 export { DmaDir } from "./dma.ts";
 export type { DmaDevice } from "./dma.ts";
 export { checkInt, failParam, isNetmemError, NetmemError } from "./errors.ts";

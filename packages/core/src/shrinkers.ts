@@ -18,7 +18,7 @@ export interface Shrinker {
 /** The shrinkers of one host, asked by its page allocator when a watermark is crossed. */
 export class Shrinkers {
   private readonly host: Host;
-  private list: readonly Shrinker[] = [];
+  private readonly registered = new Set<Shrinker>();
   private running = false;
 
   constructor(host: Host) {
@@ -26,7 +26,7 @@ export class Shrinkers {
   }
 
   get size(): number {
-    return this.list.length;
+    return this.registered.size;
   }
 
   /** A scan is under way, so {@link reclaim} does nothing. */
@@ -34,13 +34,14 @@ export class Shrinkers {
     return this.running;
   }
 
-  /** Registers a shrinker until the returned function is called. */
-  add(shrinker: Shrinker): () => void {
-    const others = (): Shrinker[] => this.list.filter((one) => one !== shrinker);
-    this.list = [...others(), shrinker];
-    return () => {
-      this.list = others();
-    };
+  /** Registers a shrinker; one that is registered already keeps its place. */
+  add(shrinker: Shrinker): void {
+    this.registered.add(shrinker);
+  }
+
+  /** Asks it no more, from a scan that is under way on. */
+  remove(shrinker: Shrinker): void {
+    this.registered.delete(shrinker);
   }
 
   /**
@@ -49,15 +50,15 @@ export class Shrinkers {
    * as `WARN_NETMEM_SHRINKER_FAILED` and skipped.
    */
   reclaim(targetPages: number): number {
-    if (this.running || this.list.length === 0) return 0;
+    if (this.running || this.registered.size === 0) return 0;
     this.running = true;
     const { pages } = this.host;
     const before = pages.freePageCount();
     try {
-      for (const shrinker of this.list) {
+      for (const shrinker of this.registered) {
         const missing = targetPages - (pages.freePageCount() - before);
         if (missing <= 0) break;
-        if (this.list.includes(shrinker)) this.ask(shrinker, missing);
+        this.ask(shrinker, missing);
       }
     } finally {
       this.running = false;

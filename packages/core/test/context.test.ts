@@ -24,10 +24,11 @@ test("each host has its own", () => {
 test("whoever must know hears of hard-interrupt context, until it does not care any more", () => {
   const context = new Context();
   const seen: boolean[] = [];
-  const stop = context.onHardirq(() => seen.push(context.hardirq));
+  const listener = { hardirqChanged: () => void seen.push(context.hardirq) };
+  context.addHardirqListener(listener);
   context.hardirq = true;
   context.hardirq = false;
-  stop();
+  context.removeHardirqListener(listener);
   context.hardirq = true;
   expect(seen).toEqual([true, false]);
 });

@@ -41,10 +41,10 @@ test("a removed shrinker is asked no more, one added twice once", () => {
   const { shrinkers } = subject.host;
   const keeper = createKeeper(subject, "keeper", 2);
   shrinkers.add(keeper);
-  const remove = shrinkers.add(keeper);
+  shrinkers.add(keeper);
   expect(shrinkers.size).toBe(1);
-  remove();
-  remove();
+  shrinkers.remove(keeper);
+  shrinkers.remove(keeper);
   expect(shrinkers.reclaim(2)).toBe(0);
   expect(keeper.asked).toEqual([]);
 });
@@ -86,11 +86,11 @@ test("one that another removes during the scan is left out", () => {
     name: "remover",
     count: () => 1,
     scan: () => {
-      remove();
+      shrinkers.remove(keeper);
       return 0;
     },
   });
-  const remove = shrinkers.add(keeper);
+  shrinkers.add(keeper);
   expect(shrinkers.reclaim(1)).toBe(0);
   expect(keeper.asked).toEqual([]);
 });

@@ -23,6 +23,7 @@ const holdReturns = holdReturns_;
 const returnNetmem = returnNetmem_;
 const RANGE_WORDS = 2;
 const RING_BATCH_WORDS = 64;
+const REF_BATCH = 64;
 
 /** What a device does with the bytes of tokens. */
 export type TokenWork<Result> = (frags: readonly DeviceFrag[], memory: DeviceMemory) => Promise<Result>;
@@ -48,6 +49,7 @@ export class HeldTokens {
   declare private readonly host: Host;
   declare private readonly ring: SpscConsumer | null;
   declare private readonly ranges: Int32Array;
+  declare private readonly refs: Int32Array;
   declare private returned: number;
   declare private unknown: number;
   declare private lost: number;
@@ -63,6 +65,7 @@ export class HeldTokens {
     this.host = devmem.host;
     this.ring = ringAt === 0 ? null : new SpscConsumer(devmem.host.i32, ringAt);
     this.ranges = new Int32Array(RING_BATCH_WORDS);
+    this.refs = new Int32Array(REF_BATCH);
     this.returned = 0;
     this.unknown = 0;
     this.lost = 0;
@@ -153,7 +156,7 @@ export class HeldTokens {
     let ended = 0;
     for (let n = 0; n < tokens.capacity && tokens.count > 0; n++) {
       const token = tokens.at(n);
-      if (token !== 0 && token >= first && token <= last && this.end(token)) ended++;
+      if (token !== 0 && token >= first && token <= last) ended += this.endRange(token, 1);
     }
     return ended;
   }
@@ -169,24 +172,31 @@ export class HeldTokens {
   /** Last one first: pages come off their owner's stack in the order of the device again, see `GenPool.take`. */
   private endRange(token: number, count: number): number {
     let ended = 0;
-    for (let n = count - 1; n >= 0; n--) if (this.end((token + n) | 0)) ended++;
+    for (let left = count; left > 0; left -= REF_BATCH) {
+      const part = left < REF_BATCH ? left : REF_BATCH;
+      const n = this.tokens.takeRange((token + left - part) | 0, part, this.refs);
+      this.unknown = (this.unknown + part - n) | 0;
+      this.giveBack(n);
+      ended += n;
+    }
     return ended;
   }
 
-  private end(token: number): boolean {
-    const ref = this.tokens.take(token);
-    if (ref === 0) {
-      this.unknown = (this.unknown + 1) | 0;
-      return false;
+  private giveBack(count: number): void {
+    const { host, refs } = this;
+    let n = 0;
+    let lost = 0;
+    while (n < count) {
+      try {
+        for (; n < count; n++) returnNetmem(host, refs[n]! as NetmemRef);
+      } catch {
+        // Somebody returned the page behind the token's back. The rest is right.
+        lost++;
+        n++;
+      }
     }
-    try {
-      returnNetmem(this.host, ref);
-      this.returned = (this.returned + 1) | 0;
-    } catch {
-      // Somebody returned the page behind the token's back. The rest of the range is right.
-      this.lost = (this.lost + 1) | 0;
-    }
-    return true;
+    this.returned = (this.returned + count - lost) | 0;
+    this.lost = (this.lost + lost) | 0;
   }
 
   /** Control path. */

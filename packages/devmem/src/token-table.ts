@@ -34,28 +34,34 @@ export class TokenTable {
 
   /** A token for a fragment whose reference is the table's from now on; 0 when all are out. */
   add(ref: NetmemRef, offset: number, len: number): number {
-    if (this.count === this.capacity) return 0;
-    const { slots, mask } = this;
-    let token = this.next;
-    while (slots[(token & mask) << 2] !== 0) token = token === MAX_TOKEN ? 1 : token + 1;
-    const at = (token & mask) << 2;
+    const { slots, next: token } = this;
+    const at = (token & this.mask) << 2;
+    if (slots[at] !== 0) return this.addBehind(ref, offset, len);
     slots[at] = token;
     slots[at + REF] = ref;
     slots[at + OFFSET] = offset;
     slots[at + LEN] = len;
-    this.next = token === MAX_TOKEN ? 1 : token + 1;
+    this.next = tokenAfter(token);
     this.count++;
     return token;
   }
 
-  /** Ends a token and gives its reference to the caller; 0 for one that is not out. */
-  take(token: number): NetmemRef | 0 {
-    const { slots } = this;
-    const at = (token & this.mask) << 2;
-    if (token <= 0 || slots[at] !== token) return 0;
-    slots[at] = 0;
-    this.count--;
-    return slots[at + REF]! as NetmemRef;
+  /**
+   * Ends those of `count` tokens from `first` on that are out, the last one first, and writes their references to
+   * `out[0..n)`: they are the caller's. Returns n.
+   */
+  takeRange(first: number, count: number, out: Int32Array): number {
+    const { slots, mask } = this;
+    let n = 0;
+    for (let k = count - 1; k >= 0; k--) {
+      const token = (first + k) | 0;
+      const at = (token & mask) << 2;
+      if (token <= 0 || slots[at] !== token) continue;
+      slots[at] = 0;
+      out[n++] = slots[at + REF]!;
+    }
+    this.count -= n;
+    return n;
   }
 
   /** Netmem of a token that is out, 0 otherwise. */
@@ -78,4 +84,16 @@ export class TokenTable {
   at(n: number): number {
     return this.slots[n << 2]!;
   }
+
+  /** The slot of the next token is still taken. */
+  private addBehind(ref: NetmemRef, offset: number, len: number): number {
+    if (this.count === this.capacity) return 0;
+    const { slots, mask } = this;
+    while (slots[(this.next & mask) << 2] !== 0) this.next = tokenAfter(this.next);
+    return this.add(ref, offset, len);
+  }
+}
+
+function tokenAfter(token: number): number {
+  return token === MAX_TOKEN ? 1 : token + 1;
 }

@@ -50,14 +50,17 @@ export function allocSlow(pool: PoolState): NetmemRef | 0 {
 
 /** A pool that a bulk allocation is under way from. */
 interface BulkPool extends PoolState {
-  allocNetmem(): NetmemRef | 0;
+  allocUnusual(): NetmemRef | 0;
   recycleDirect(ref: NetmemRef): void;
 }
 
-/** The next buffer of a bulk; when that throws, those before it go back. */
+/**
+ * The next buffer of a bulk; when that throws, those before it go back. Not by `allocNetmem`, which V8 would learn to expect
+ * the slow path in: behind a call that may come back every loop that allocates checks pool and arena again.
+ */
 export function allocAfter(pool: BulkPool, out: Int32Array, count: number): NetmemRef | 0 {
   try {
-    return pool.allocNetmem();
+    return pool.allocUnusual();
   } catch (error) {
     for (let n = count - 1; n >= 0; n--) pool.recycleDirect(asNetmemRef(out[n]!));
     throw error;

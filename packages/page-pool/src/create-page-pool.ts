@@ -5,9 +5,9 @@ import { checkPageBacked, PagePoolFlag, type PagePoolParams, resolveParams, type
 import { PagePool } from "./page-pool.ts";
 import { PoolDma } from "./pool-dma.ts";
 import { S_POOL_ID } from "./pool-home.ts";
+import { tiePool } from "./pool-ties.ts";
 import { failProviderHook } from "./pool-errors.ts";
 import { SlowBit } from "./pool-state.ts";
-import { registerShrinker } from "./reclaim.ts";
 import { setSlow } from "./slow-mode.ts";
 
 /**
@@ -70,15 +70,12 @@ function initProvider(provider: MemoryProviderOps, pool: PagePool): void {
   }
 }
 
-/** After the provider had its say: DMA, the modes that a pool may start in, what it listens to. */
+/** After the provider had its say: DMA, and the modes that a pool may start in. */
 function startPool(pool: PagePool): void {
   const { host, params, debug } = pool;
   if (pool.dmaMap && host.dma !== null) pool.dma = new PoolDma(pool, params, host.dma, pool.provider !== null);
   if (debug !== null) setSlow(pool, SlowBit.Debug, true);
   if (pool.dma?.syncsDevice === true) setSlow(pool, SlowBit.DmaSync, true);
-  const followHardirq = (): void => setSlow(pool, SlowBit.Hardirq, host.context.hardirq);
-  followHardirq();
-  pool.life.undo.push(host.context.onHardirq(followHardirq));
 }
 
 /**
@@ -102,7 +99,7 @@ export function createPagePool(host: Host, params: PagePoolParams = {}): PagePoo
     startPool(pool);
     pool.id = host.pools.reserve(pool);
     pool.i32[pool.countersAt + S_POOL_ID] = pool.id;
-    registerShrinker(pool);
+    tiePool(pool);
     host.pools.publish("add", pool.id);
     return pool;
   } catch (error) {

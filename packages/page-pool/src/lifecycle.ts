@@ -14,6 +14,7 @@ import { inflightOf, isDrained, outsideCount } from "./inflight.ts";
 import { DEFER_TIME_MS, DEFER_WARN_INTERVAL_MS } from "./limits.ts";
 import type { PoolDma } from "./pool-dma.ts";
 import { releaseHome } from "./pool-home.ts";
+import { untiePool } from "./pool-ties.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
 import { popCache, releaseFromPool } from "./release.ts";
 import { setSlow } from "./slow-mode.ts";
@@ -143,7 +144,7 @@ function leaveHome(pool: PoolState): void {
   const { host } = pool;
   pool.life.finalStats = readStats(pool);
   pool.freed = true;
-  for (const undo of pool.life.undo.splice(0)) undo();
+  untiePool(pool);
   host.pools.remove(pool.id);
   releaseHome(pool);
   pool.at = host.owners.recordAt(OWNER_NONE);

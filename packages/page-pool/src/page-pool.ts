@@ -128,7 +128,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
   declare tracer: PoolTracer | null;
   /** @internal */ declare onDrained: (() => void) | null;
   /** @internal */ declare onFreed: (() => void) | null;
-  /* Made when needed: many small pools lie on few memory pages. */ declare private chunk: BulkChunk | null;
+  declare private chunk: BulkChunk | null;
   declare private readonly proof: boolean;
 
   /** @internal Use `createPagePool`. */
@@ -510,7 +510,7 @@ export class PagePool implements PoolHandle, MemOwner, MemAllocator, QueueAlloca
     await drained(this, { timeoutMs: ASYNC_DISPOSE_TIMEOUT_MS });
   }
 
-  private allocUnusual(): NetmemRef | 0 {
+  /** @internal */ allocUnusual(): NetmemRef | 0 {
     const ref = allocSlow(this);
     if (this.proof) checkPoolInvariants(this);
     return ref;

@@ -3,6 +3,7 @@ import type { PtrRing } from "@netmem/ring";
 import type { AllocQueue } from "./alloc-wait.ts";
 import type { PoolDebug } from "./pool-debug.ts";
 import type { PoolDma } from "./pool-dma.ts";
+import type { PoolTies } from "./pool-ties.ts";
 import type { ResolvedParams } from "./params.ts";
 import type { PagePoolStats } from "./stats.ts";
 
@@ -49,8 +50,8 @@ export interface PoolLife {
   stopWatch: (() => void) | null;
   /** Timer that looks whether the pool drained without telling; 0 for none. */
   drainTimer: number;
-  /** Undo what the pool registered with its host. */
-  readonly undo: (() => void)[];
+  /** What the pool registered with its host, null before and after. */
+  ties: PoolTies | null;
   /** Buffers that the page allocator asked back and got. */
   reclaimed: number;
 }
@@ -65,7 +66,7 @@ export function createPoolLife(): PoolLife {
     allocQueue: null,
     stopWatch: null,
     drainTimer: 0,
-    undo: [],
+    ties: null,
     reclaimed: 0,
   };
 }

@@ -12,7 +12,7 @@ function shrinkersOf(host: Host, make: () => void): Shrinker[] {
   const add = host.shrinkers.add.bind(host.shrinkers);
   host.shrinkers.add = (shrinker) => {
     found.push(shrinker);
-    return add(shrinker);
+    add(shrinker);
   };
   make();
   host.shrinkers.add = add;

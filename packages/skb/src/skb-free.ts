@@ -57,9 +57,9 @@ const returnNetmem = returnNetmem_;
 export function consumeSkb(slab: SkbSlab, skb: SkbRef): void {
   const at = slab.check(skb);
   const flags = slab.i32[at + FLAGS]!;
-  if ((flags & UNUSUAL) !== 0 && !isLastHolder(slab, at, flags)) return slab.free(skb);
+  if ((flags & UNUSUAL) !== 0 && !isLastHolder(slab, at, flags)) return slab.free(skb, at);
   releaseData(slab, at);
-  slab.free(skb);
+  slab.free(skb, at);
 }
 
 /** As {@link consumeSkb}, for a packet that did not reach its user; counts `reason` (see `DropReason`). Kernel: `kfree_skb_reason`. */

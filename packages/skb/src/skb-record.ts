@@ -22,7 +22,7 @@ export const SKB_TRUESIZE = 6;
 export const SKB_FLAGS = 7;
 
 /*
- * An SkbRef is a 30-bit integer: 10 bits of generation (1 to 1023) above 20 bits of slot.
+ * An SkbRef is a 30-bit integer: 10 bits of generation, a bit that is always set (no reference is 0), 19 bits of slot.
  */
 declare const kind: unique symbol;
 
@@ -33,8 +33,6 @@ export type SkbRef = number & { readonly [kind]: "skb" };
 export function asSkbRef(value: number): SkbRef {
   return value as SkbRef;
 }
-
-export const SKB_SLOT_BITS = 20;
 
 /** Bits of an skb's flags word. */
 export const SkbFlag = {

@@ -10,15 +10,16 @@
 import { checkInt, failWrongThread, fetchAdd as fetchAdd_, type Host, NetmemError } from "@netmem/core";
 import { claimRecord as claimRecord_, pushRecords as pushRecords_, takeRecords as takeRecords_ } from "@netmem/ring";
 import { DROP_REASON_COUNT } from "./drop-reason.ts";
-import { SKB_NEXT as SKB_NEXT_, SKB_SLOT_BITS, SKB_WORDS as SKB_WORDS_, type SkbRef } from "./skb-record.ts";
+import { SKB_NEXT as SKB_NEXT_, SKB_WORDS as SKB_WORDS_, type SkbRef } from "./skb-record.ts";
 import { SkbSeq } from "./skb-seq.ts";
 
 const WORDS = SKB_WORDS_;
 /** log2 of it: a shift cannot overflow, and V8 need not look. */
 const WORDS_SHIFT = 3;
 const NEXT = SKB_NEXT_;
-/** Generation 1; generations go from 1 to 1023. */
-const GEN_ONE = 1 << SKB_SLOT_BITS;
+const GEN_ONE = 1 << 20;
+/** Set in every reference, so that none is 0. */
+const MARK = GEN_ONE >> 1;
 const REF_MASK = 0x3fffffff;
 
 const claimRecord = claimRecord_;
@@ -123,7 +124,7 @@ export class SkbSlab {
     if (link === 0) return this.allocCollected();
     const at = link - NEXT;
     i32[this.freeAt] = i32[link]!;
-    i32[at] = -i32[at]!;
+    i32[at] = -i32[at]! | 0;
     i32[link] = 0;
     return at;
   }
@@ -140,16 +141,15 @@ export class SkbSlab {
   check(skb: SkbRef): number {
     const at = this.recordsAt + ((skb & this.slotMask) << WORDS_SHIFT);
     // What a free record says is negative, and no reference.
-    if (this.i32[at] !== skb) failStale(skb, this.i32[at]!);
+    if (this.i32[at] !== skb) failStale(this.i32, at, skb);
     return at;
   }
 
-  /** Gives the record back. The skb's buffers must have been released. */
-  free(skb: SkbRef): void {
-    if (this.foreign !== 0) return this.freeRemote(skb);
+  /** Gives the record at `at`, which {@link check} returned for `skb`, back. The skb's buffers must have been released. */
+  free(skb: SkbRef, at: number): void {
+    if (this.foreign !== 0) return this.freeRemote(skb, at);
     const i32 = this.i32;
-    const at = this.recordAt(skb);
-    i32[at] = this.nextId(skb);
+    i32[at] = nextWord(skb);
     i32[at + NEXT] = i32[this.freeAt]!;
     i32[this.freeAt] = at + NEXT;
   }
@@ -170,17 +170,10 @@ export class SkbSlab {
     freeSkbSlab(this.host, this.share());
   }
 
-  /** What a record says while free: minus the reference it will have next. */
-  private nextId(skb: SkbRef): number {
-    const next = (skb + GEN_ONE) & REF_MASK;
-    return next >= GEN_ONE ? -next : -(next | GEN_ONE);
-  }
-
   /** The record goes to the stack that its own thread empties when it has no free one left. */
-  private freeRemote(skb: SkbRef): void {
+  private freeRemote(skb: SkbRef, at: number): void {
     const i32 = this.i32;
-    const at = this.recordAt(skb);
-    if (!claimRecord(i32, at, skb, this.nextId(skb))) failStale(skb, i32[at]!);
+    if (!claimRecord(i32, at, skb, nextWord(skb))) failStale(i32, at, skb);
     pushRecords(i32, this.headerAt + REMOTE_HEAD, at + NEXT, at + NEXT);
   }
 
@@ -196,7 +189,7 @@ export class SkbSlab {
   private linkAll(): void {
     for (let slot = 0; slot < this.capacity; slot++) {
       const at = this.recordsAt + slot * WORDS;
-      this.i32[at] = -(slot | GEN_ONE);
+      this.i32[at] = -(slot | MARK);
       this.i32[at + NEXT] = slot + 1 < this.capacity ? at + WORDS + NEXT : 0;
     }
     this.i32[this.freeAt] = this.recordsAt + NEXT;
@@ -212,12 +205,18 @@ export function freeSkbSlab(host: Host, { headerAt, recordsAt, capacity }: Share
   host.heap.freeWords(headerAt, HEADER_WORDS);
 }
 
+/** What a record says while free: minus the reference it will have next. */
+function nextWord(skb: SkbRef): number {
+  return -((skb + GEN_ONE) & REF_MASK) | 0;
+}
+
 function capacityOf(params: SkbSlabParams): number {
   const wanted = checkInt("skbCount", params.skbCount ?? DEFAULT_SKBS, 1, MAX_SKBS);
   return wanted === 1 ? 1 : 1 << (32 - Math.clz32(wanted - 1));
 }
 
-function failStale(skb: number, found: number): never {
+function failStale(i32: Int32Array, at: number, skb: number): never {
+  const found = i32[at]!;
   const now = found > 0 ? `live as 0x${found.toString(16)}` : "free";
   throw new NetmemError({
     code: "ERR_NETMEM_STALE_SKB",
