@@ -10,7 +10,7 @@ import type {
   Suite,
   TimedSample,
 } from "../suite.ts";
-import { BareRxSide } from "./af-xdp/bare-rings.ts";
+import { BareSide } from "./af-xdp/bare-rings.ts";
 import { measureC } from "./af-xdp/c-side.ts";
 import { type Cable, layCable } from "./af-xdp/cable.ts";
 import { DeviceSide, RingsSide, type Wait, type Work } from "./af-xdp/our-sides.ts";
@@ -79,8 +79,8 @@ const JOBS: readonly Job[] = [
 
 function rowsOf({ name, work, wait, mode }: Job): readonly Row[] {
   const rows = [cRow(`c_${name}`, work, mode)];
-  if (work === "rx") rows.push(ourRow(name, work, (cable) => new BareRxSide(cable, wait)));
-  const checkedName = work === "rx" ? `checked_${name}` : name;
+  if (work !== "tx") rows.push(ourRow(name, work, (cable) => new BareSide(cable, work, wait)));
+  const checkedName = work === "tx" ? name : `checked_${name}`;
   rows.push(ourRow(checkedName, work, (cable) => new RingsSide(cable, work, wait)));
   if (work !== "tx") rows.push(ourRow(`device_${name}`, work, (cable) => new DeviceSide(cable, work, wait)));
   return rows.flatMap(withMetrics);
@@ -114,6 +114,7 @@ export const afXdpSuite: Suite = {
     rate("l2fwd_poll", ">=0.93"),
     { name: "checked_rx_drop_spin_vs_c", of: ["c_rx_drop_spin", "checked_rx_drop_spin"] },
     { name: "checked_rx_drop_poll_cpu_vs_c", of: ["c_rx_drop_poll_cpu", "checked_rx_drop_poll_cpu"] },
+    { name: "checked_l2fwd_spin_vs_c", of: ["c_l2fwd_spin", "checked_l2fwd_spin"] },
     { name: "device_rx_drop_spin_vs_c", of: ["c_rx_drop_spin", "device_rx_drop_spin"] },
     { name: "device_rx_drop_poll_cpu_vs_c", of: ["c_rx_drop_poll_cpu", "device_rx_drop_poll_cpu"] },
     { name: "device_l2fwd_spin_vs_c", of: ["c_l2fwd_spin", "device_l2fwd_spin"] },

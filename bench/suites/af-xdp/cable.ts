@@ -1,3 +1,6 @@
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { startGenerator } from "@netmem-examples/af-xdp-stand";
 import {
   Alu,
@@ -37,6 +40,7 @@ export function layCable(isSending: boolean): Cable {
   const program = loadXdpProgram(system, { insns, name: "bench_drop" });
   const attached = namespace.run(() => attachXdp(system, { program, ifindex: link.ifindex, mode: "native" }));
   const stopSending = isSending ? startGenerator(net.far, new Uint8Array(FRAME_BYTES), BURST) : null;
+  pinApart();
   const close = async (): Promise<void> => {
     await stopSending?.();
     attached.detach();
@@ -44,4 +48,16 @@ export function layCable(isSending: boolean): Cable {
     net.close();
   };
   return { system, net, close };
+}
+
+/**
+ * This thread, and what it starts, on the last CPU, the sender and all other threads of the process on the first: where
+ * the scheduler puts two busy threads would decide the row.
+ */
+function pinApart(): void {
+  const last = availableParallelism() - 1;
+  if (last < 1) return;
+  for (const tid of readdirSync("/proc/self/task")) {
+    execFileSync("taskset", ["-pc", tid === String(process.pid) ? String(last) : "0", tid], { stdio: "ignore" });
+  }
 }

@@ -7,6 +7,7 @@ import { createPagePool, type PagePool } from "@netmem/page-pool";
 import { SkbSlab, type XdpBuff } from "@netmem/skb";
 import { createHost } from "netmem";
 import { type Cable, FRAME_BYTES } from "./cable.ts";
+import { swapMacs } from "./swap-macs.ts";
 import type { Side } from "./windows.ts";
 
 const BATCH = 64;
@@ -17,16 +18,6 @@ const POLL_MS = 10;
 
 export type Work = "tx" | "rx" | "l2fwd";
 export type Wait = "spin" | "poll";
-
-/** Exchanges the MAC addresses at `at`, which is even, by 16-bit words. */
-function swapMacs(u16: Uint16Array, at: number): void {
-  const w = at >> 1;
-  for (let n = w; n < w + 3; n++) {
-    const kept = u16[n]!;
-    u16[n] = u16[n + 3]!;
-    u16[n + 3] = kept;
-  }
-}
 
 function openNear({ system, net }: Cable): { host: Host; afXdp: AfXdp; port: AfXdpPort } {
   const host = createHost({ arenaBytes: ARENA_BYTES });

@@ -141,6 +141,7 @@ export {
   returnNetmem,
   returnNetmemBulk,
   returnNetmemRxNapi,
+  returnRun,
 } from "./return-dispatch.ts";
 export { Workers } from "./workers.ts";
 export type { WorkerInfo } from "./workers.ts";

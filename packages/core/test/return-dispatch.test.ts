@@ -16,10 +16,12 @@ import {
   ownerTag,
   pageRefCount,
   putNetmem,
+  ppRefCount,
   refNetmem,
   returnNetmem,
   returnNetmemBulk,
   returnNetmemRxNapi,
+  returnRun,
   unrefNetmem,
 } from "../src/index.ts";
 import { type CoreHost, createCoreHost, errorOf, expectRefused, FakeModel, FakeOwner, takePage } from "./core-host.ts";
@@ -244,6 +246,24 @@ test("bulk: entries before a bad one are home, it and the rest are not, and the 
   expect(pool.stack()).toEqual([next(refs[0]!), next(refs[1]!)]);
   returnNetmemBulk(host, list.subarray(3), 2);
   expect(pool.count).toBe(4);
+});
+
+test("returnRun stops at what is shared, has no room or is dead, and leaves it as it is", () => {
+  const subject = createCoreHost();
+  const { host } = subject;
+  const pool = new FakeOwner(host, MemType.PagePool, 4);
+  const refs = poolPages(subject, pool, 7);
+  refNetmem(host, refs[2]!);
+  const list = Int32Array.from(refs);
+  const sharedMeta = host.i32[idxOf(refs[2]!)];
+  expect(returnRun(host, list, 0, 7)).toBe(2);
+  expect([host.i32[idxOf(refs[2]!)], ppRefCount(host, refs[2]!)]).toEqual([sharedMeta, 2]);
+  expect(returnRun(host, list, 3, 7)).toBe(5);
+  expect(pool.stack()).toEqual([refs[0]!, refs[1]!, refs[3]!, refs[4]!].map((ref) => next(ref)));
+  expect(returnRun(host, list, 0, 7)).toBe(0);
+  expect(returnRun(host, Int32Array.of(refs[5]! | (1 << 31)), 0, 1)).toBe(0);
+  expect(returnRun(host, list, 7, 7)).toBe(7);
+  expect(pool.slowCalls).toEqual([]);
 });
 
 test("bulk: nothing for a count of 0; an owner's own error comes through as it is", () => {

@@ -11,6 +11,7 @@ import {
   type NetmemRef,
   refNetmem,
   returnNetmem as returnNetmem_,
+  returnRun as returnRun_,
 } from "@netmem/core";
 import { SpscConsumer } from "@netmem/ring";
 import type { DeviceFrag, DeviceMemory } from "./device-memory.ts";
@@ -21,6 +22,7 @@ import { TokenTable } from "./token-table.ts";
 const flushReturns = flushReturns_;
 const holdReturns = holdReturns_;
 const returnNetmem = returnNetmem_;
+const returnRun = returnRun_;
 const RANGE_WORDS = 2;
 const RING_BATCH_WORDS = 64;
 const REF_BATCH = 64;
@@ -188,11 +190,13 @@ export class HeldTokens {
     let lost = 0;
     while (n < count) {
       try {
-        for (; n < count; n++) returnNetmem(host, refs[n]! as NetmemRef);
+        while (n < count) {
+          n = returnRun(host, refs, n, count);
+          if (n < count) returnNetmem(host, refs[n++]! as NetmemRef);
+        }
       } catch {
         // Somebody returned the page behind the token's back. The rest is right.
         lost++;
-        n++;
       }
     }
     this.returned = (this.returned + count - lost) | 0;
