@@ -8,6 +8,8 @@ import { INSN_BYTES, XDP_MD_DATA_END } from "./opcodes.ts";
 const LOG_BYTES = 256 * 1024;
 /** Lines of the verifier's log that go into the message; the last ones say what is wrong. */
 const LOG_LINES = 12;
+/** How often the verifier may be interrupted. */
+const LOAD_ATTEMPTS = 5;
 const LICENSE = "Dual MIT/GPL";
 /** `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex. */
 const XDP_MD_BYTES = 24;
@@ -119,11 +121,14 @@ function loadAttr(system: System, params: XdpProgramParams): BpfAttr {
 /**
  * Loads a program.
  * @throws `ERR_NETMEM_BPF_REJECTED` with the end of the verifier's log in its message and the whole log as `cause`,
- * {@link SystemCallError}: EPERM without CAP_BPF and CAP_NET_ADMIN
+ * {@link SystemCallError}: EPERM without CAP_BPF and CAP_NET_ADMIN, EAGAIN when signals interrupted it five times
  */
 export function loadXdpProgram(system: System, params: XdpProgramParams): XdpProgram {
   checkInt("insns.length", params.insns.length, INSN_BYTES, 2 ** 20);
-  const fd = loadAttr(system, params).call(BpfCommand.ProgLoad);
+  const attr = loadAttr(system, params);
+  let fd = attr.call(BpfCommand.ProgLoad);
+  // The verifier stops when the thread has a signal to handle: a child that ended is enough.
+  for (let n = 1; n < LOAD_ATTEMPTS && fd === -Errno.EAGAIN; n++) fd = attr.call(BpfCommand.ProgLoad);
   if (fd === -Errno.EINVAL || fd === -Errno.EACCES) failRejected(system, params);
   return new XdpProgram(system, system.check("bpf PROG_LOAD", fd, { action: "load an XDP program" }));
 }

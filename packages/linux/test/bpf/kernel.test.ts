@@ -7,6 +7,7 @@ import { type BpfMap, createBpfMap } from "../../src/bpf/bpf-map.ts";
 import { Alu, Reg, Size, XDP_MD_DATA, XDP_MD_DATA_END, XdpAction } from "../../src/bpf/opcodes.ts";
 import { compileXdpFilter } from "../../src/bpf/xdp-filter.ts";
 import { loadXdpProgram } from "../../src/bpf/xdp-program.ts";
+import { Errno } from "../../src/errno.ts";
 import { AF_XDP, SOCK_CLOEXEC, SOCK_RAW } from "../../src/socket-abi.ts";
 import { openSystem, type System } from "../../src/system.ts";
 import { matches, randomPacket, randomRule } from "./filter-oracle.ts";
@@ -47,6 +48,22 @@ const codeOf = (fn: () => unknown): unknown[] => {
   }
   return [];
 };
+
+test("a verifier that signals interrupt is asked again, five times at most", () => {
+  const { system } = kernel();
+  const insns = new BpfAssembler().aluImm(Alu.Mov, Reg.R0, XdpAction.Pass).exit().assemble();
+  const interrupted = (times: number): { readonly system: System; calls: number } => {
+    const subject = { system: Object.create(system) as System, calls: 0 };
+    subject.system.bpf = (command, attr) => (++subject.calls > times ? system.bpf(command, attr) : -Errno.EAGAIN);
+    return subject;
+  };
+  const twice = interrupted(2);
+  loadXdpProgram(twice.system, { insns }).close();
+  expect(twice.calls).toBe(3);
+  const always = interrupted(Infinity);
+  expect(codeOf(() => loadXdpProgram(always.system, { insns }))).toEqual(["ERR_NETMEM_SYSTEM_CALL", "EAGAIN"]);
+  expect(always.calls).toBe(5);
+});
 
 test("the verifier takes every filter, and the kernel answers what the rules say", () => {
   const { system, xskMap } = kernel();
