@@ -10,7 +10,7 @@
  *   NAME
  */
 import { type LockingHost, lockArena, unlockArena } from "./arena-lock.ts";
-import { readText, writeText } from "./arena-text.ts";
+import { keptText, readText, writeText } from "./arena-text.ts";
 import { checkInt, NetmemError } from "./errors.ts";
 import { AREA_COUNT, AREA_WORDS, type ArenaLayout, COMMON_LOCK, INFO_AREA_MASK, INFO_AREA_SHIFT } from "./layout.ts";
 import { META_GEN_MASK } from "./meta.ts";
@@ -64,6 +64,15 @@ const BYTES = 8;
 const NAME = 9;
 const NAME_WORDS = AREA_WORDS - NAME;
 
+/** An area as this thread knows it. */
+interface KnownArea {
+  readonly area: NetIovArea;
+  /** Of the record that the object stands for. */
+  readonly life: number;
+  /** This thread added the area, with hooks of its own. */
+  readonly isAdded: boolean;
+}
+
 /** What {@link Areas} needs of its host. */
 interface AreaHost extends LockingHost {
   readonly layout: ArenaLayout;
@@ -71,8 +80,8 @@ interface AreaHost extends LockingHost {
 
 /** The areas of a host, whichever thread added them. Indices below `pageCount` are pages; areas live above. */
 export class Areas {
-  /** Objects that this thread knows, with the life of the record that they stand for. */
-  private readonly known: ({ readonly area: NetIovArea; readonly life: number } | undefined)[] = [];
+  private readonly known: (KnownArea | undefined)[] = [];
+  /** By {@link hooksKey}. */
   private readonly hooks = new Map<string, AreaHooks>();
   private readonly host: AreaHost;
   private readonly i32: Int32Array;
@@ -131,8 +140,11 @@ export class Areas {
    * Without it, `getNetmem` on a buffer of an area whose references are counted is refused on this thread.
    */
   bindHooks(name: string, hooks: AreaHooks): void {
-    this.hooks.set(name, hooks);
-    this.known.length = 0;
+    const key = hooksKey(name.length, keptText(NAME_WORDS, name));
+    this.hooks.set(key, hooks);
+    for (const [areaId, one] of this.known.entries()) {
+      if (one?.isAdded === false && this.hooksKeyOf(areaId) === key) this.known[areaId] = undefined;
+    }
   }
 
   /** The area of an index, null for a page or a free index. */
@@ -186,8 +198,13 @@ export class Areas {
     const known = this.known[areaId];
     if (known?.life === life) return known.area;
     const area = this.read(areaId, at);
-    this.known[areaId] = { area, life };
+    this.known[areaId] = { area, life, isAdded: false };
     return area;
+  }
+
+  private hooksKeyOf(areaId: number): string {
+    const at = this.recordAt(areaId) + NAME;
+    return hooksKey(this.i32[at]!, readText(this.i32, at, NAME_WORDS));
   }
 
   /** An area that another thread added. */
@@ -197,7 +214,8 @@ export class Areas {
     const base = i32[at + BASE]! - 1;
     const offsetsAt = i32[at + OFFSETS]!;
     const unbound = (): never => failUnbound(name);
-    const hooks = i32[at + HOOKS] === 0 ? {} : (this.hooks.get(name) ?? { getRef: unbound, putRef: unbound });
+    const hooks =
+      i32[at + HOOKS] === 0 ? {} : (this.hooks.get(this.hooksKeyOf(areaId)) ?? { getRef: unbound, putRef: unbound });
     return {
       name,
       count: i32[at + COUNT]!,
@@ -225,7 +243,7 @@ export class Areas {
     i32[at + LIFE] = life;
     writeText(i32, at + NAME, NAME_WORDS, area.name);
     i32[at + HOLDER] = this.host.workerId + 1;
-    this.known[area.areaId] = { area, life };
+    this.known[area.areaId] = { area, life, isAdded: true };
     this.tag(area, area.areaId);
     return area;
   }
@@ -259,6 +277,11 @@ export class Areas {
       unlockArena(this.host, lockAt);
     }
   }
+}
+
+/** Names are told apart by their length and by as much of them as a record keeps. */
+function hooksKey(length: number, kept: string): string {
+  return `${length} ${kept}`;
 }
 
 function failFull(param: string, value: number, what: string, remedy: string): never {

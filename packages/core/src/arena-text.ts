@@ -18,6 +18,13 @@ export function writeText(i32: Int32Array, at: number, words: number, text: stri
   }
 }
 
+/** What {@link readText} gives back after `text` was written into so many words. */
+export function keptText(words: number, text: string): string {
+  const entry = new Int32Array(words);
+  writeText(entry, 0, words, text);
+  return readText(entry, 0, words);
+}
+
 /** What {@link writeText} wrote; a text that did not fit ends in "...". */
 export function readText(i32: Int32Array, at: number, words: number): string {
   const length = i32[at]!;

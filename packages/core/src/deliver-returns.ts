@@ -33,10 +33,28 @@ export function deliverReturns(host: Host, refs: Int32Array, count: number, work
   host.returnCounts.delivered = (host.returnCounts.delivered + count) | 0;
   let n = 0;
   while (n < count) {
-    const owner = owners.get(i32[(refs[n]! >>> 1) & IDX_MASK]! >>> OWNER_SHIFT);
+    const ownerId = i32[(refs[n]! >>> 1) & IDX_MASK]! >>> OWNER_SHIFT;
+    const owner = owners.get(ownerId);
     if (owner?.returnRemote !== undefined) n += owner.returnRemote(refs, n, count, worker);
+    else if (owner === null && isStranded(host, ownerId)) strand(host, refs[n++]! as NetmemRef, ownerId, worker);
     else replay(host, refs[n++]! as NetmemRef, worker);
   }
+}
+
+/** Whether a dead worker that this thread took over from left the owner, and nobody adopted it. */
+function isStranded(host: Host, ownerId: number): boolean {
+  const threadId = host.owners.threadOf(ownerId);
+  return threadId >= 0 && host.workers.holderOf(threadId) === host.workerId;
+}
+
+/** Returning it once more would bring it here again, and again. It stays where it is. */
+function strand(host: Host, ref: NetmemRef, ownerId: number, worker: number): void {
+  const { returnCounts } = host;
+  returnCounts.refused = (returnCounts.refused + 1) | 0;
+  host.warn(
+    "WARN_NETMEM_OWNER_STRANDED",
+    `worker ${worker} returned ref 0x${ref.toString(16)} of ${host.owners.describe(ownerId)}, which died and was not adopted`,
+  );
 }
 
 /** An ordinary return, by the owner's own thread. */

@@ -134,8 +134,16 @@ export class ArenaHeap {
   }
 
   private freePages(idx: number): void {
-    this.i32[this.dmaAt + idx] = 0;
-    this.host.pages.freePage(makeRef(idx, this.i32[idx]! & META_GEN_MASK, 0) as PageRef);
+    const { i32, dmaAt } = this;
+    const mark = i32[dmaAt + idx]!;
+    i32[dmaAt + idx] = 0;
+    try {
+      this.host.pages.freePage(makeRef(idx, i32[idx]! & META_GEN_MASK, 0) as PageRef);
+    } catch (error) {
+      // A thread without a page allocator, for one: the block is still out.
+      i32[dmaAt + idx] = mark;
+      throw error;
+    }
   }
 
   /** log2 of the size of the blocks in a page, 0 for a page that is not the heap's. */

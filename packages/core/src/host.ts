@@ -163,14 +163,21 @@ export class Host {
     this.memTypes = new MemTypeRegistry(typeNames(this));
     this.mem = new MemRegistry(this.memTypes);
     this.providers = new ProviderRegistry(providerNames(this));
-    this.pools = new PoolDirectory(this.i32, places.commonAt + layout.COMMON_POOL_ID);
+    this.pools = new PoolDirectory(this.i32, places.commonAt + layout.COMMON_POOL_ID, (error) =>
+      this.throwLater(error),
+    );
     this.nodes = new NodeMap(places);
     this.shrinkers = new Shrinkers(this);
     this.pages = params.pageAllocator?.(this) ?? new ForeignPages();
     this.heap = new ArenaHeap(this);
-    this.returns = params.returns?.(this) ?? null;
     this.inboxWatch = new InboxWatch(this);
-    this.dma = typeof params.dma === "function" ? params.dma(this) : (params.dma ?? null);
+    try {
+      this.returns = params.returns?.(this) ?? null;
+      this.dma = typeof params.dma === "function" ? params.dma(this) : (params.dma ?? null);
+    } catch (error) {
+      this.leavePages();
+      throw error;
+    }
   }
 
   get pageSizeBytes(): number {
@@ -231,9 +238,22 @@ export class Host {
     return ownerId === OWNER_ORDER0 || ownerId === OWNER_SHARED;
   }
 
-  /** Reports something wrong that does not stop the caller. */
+  /**
+   * Reports something wrong that does not stop the caller, who may be in the middle of a change: what `onWarning` throws is
+   * thrown from a timer.
+   */
   warn(code: string, message: string): void {
-    this.onWarning?.({ code, message });
+    try {
+      this.onWarning?.({ code, message });
+    } catch (error) {
+      this.throwLater(error);
+    }
+  }
+
+  private throwLater(error: unknown): void {
+    this.clock.setTimer(() => {
+      throw error;
+    }, 0);
   }
 
   /** Marks the arena as shared and returns what a worker needs for {@link attachHost}. Call before posting. */
@@ -274,8 +294,16 @@ export class Host {
       .flatMap((id) => this.owners.list(id))
       .filter(({ ownerId }) => this.owners.partOf(ownerId) === 0);
     if (left.length > 0) failBusy(left.map(({ name }) => name));
-    this.pages.detach?.();
+    this.inboxWatch.close();
+    this.leavePages();
     this.workers.release(this.workerId);
+  }
+
+  /** Ends this thread's parts of the page allocator and of what else all threads share. */
+  private leavePages(): void {
+    if (this.attached === 0) return;
+    this.pages.detach?.();
+    for (const { ownerId } of this.owners.list(this.workerId)) this.owners.releaseShared(this.owners.partOf(ownerId));
   }
 
   /**
@@ -292,7 +320,7 @@ export class Host {
 
   /** @internal Frees the number of a dead worker whose last owner is gone: nothing can be on its way to it any more. */
   closeThread(workerId: number): void {
-    if (this.workers.isAlive(workerId) || this.owners.list(workerId).length > 0) return;
+    if (!this.workers.isTakenOver(workerId) || this.owners.list(workerId).length > 0) return;
     this.returns?.disown(workerId);
     this.workers.release(workerId);
   }

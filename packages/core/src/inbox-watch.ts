@@ -33,11 +33,17 @@ export class InboxWatch {
     this.count++;
     if (this.count === 1) this.arm();
     return () => {
-      if (!isOn) return;
+      if (!isOn || this.count === 0) return;
       isOn = false;
       this.count--;
       if (this.count === 0) this.stop();
     };
+  }
+
+  /** Ends every watch, because the thread leaves: its inbox will be another's. */
+  close(): void {
+    this.count = 0;
+    this.stop();
   }
 
   /** Begins to watch when the host is shared after somebody began to wait. */

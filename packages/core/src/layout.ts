@@ -27,7 +27,7 @@ import { checkInt, failParam } from "./errors.ts";
 
 /** State bits "free", as in every header word: see {@link packHeader}. */
 export const ARENA_MAGIC = 0x6e650001;
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 export const HDR_MAGIC = 0;
 export const HDR_VERSION = 1;

@@ -111,7 +111,7 @@ export class MemRegistry {
     return rxq.regState === RegState.Registered;
   }
 
-  /** `xdp_rxq_info_unreg`. Silent for an unused queue. */
+  /** `xdp_rxq_info_unreg`. Silent for an unused queue. @throws as {@link unregMemModel}; nothing has changed then. */
   unregRxqInfo(rxq: XdpRxqInfo): void {
     if (rxq.regState === RegState.Unused) return;
     this.unregMemModel(rxq);
@@ -141,13 +141,17 @@ export class MemRegistry {
     allocator.setRxqInfo?.(rxq);
   }
 
-  /** `xdp_rxq_info_unreg_mem_model`. The id stays taken until the allocator's last buffer is home. */
+  /**
+   * `xdp_rxq_info_unreg_mem_model`. The id stays taken until the allocator's last buffer is home.
+   * @throws `ERR_NETMEM_RXQ_STATE` (EINVAL) unless registered, `ERR_NETMEM_MEM_ID_ATTACHED` (EBUSY) while other queues are
+   * attached to the registration: the queue keeps it then.
+   */
   unregMemModel(rxq: XdpRxqInfo): void {
     checkRegistered(rxq, "EINVAL");
     if (rxq.isAttached) return this.detachMemModel(rxq);
     const { id } = rxq.mem;
-    clearModel(rxq);
     if (this.entries.get(id)?.registered === true) this.unregister(id);
+    clearModel(rxq);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { NetmemError } from "./errors.ts";
+import { failParam, NetmemError } from "./errors.ts";
 import { LocalNames, type NameTable } from "./name-table.ts";
 import type { MemOwner } from "./owners.ts";
 
@@ -47,9 +47,10 @@ export class MemTypeRegistry {
 
   /**
    * Reserves the number for a type of your own. The same name gives the same number, also on another thread.
-   * @throws `ERR_NETMEM_TYPES_EXHAUSTED` (ENOSPC).
+   * @throws `ERR_NETMEM_TYPES_EXHAUSTED` (ENOSPC), `ERR_NETMEM_INVALID_PARAM` (EINVAL) for the empty name.
    */
   numberOf(name: string): number {
+    if (name === "") failParam("name", name, "one that is not empty", "Name the type.");
     const number = this.names.numberOf(name);
     if (number < 0) {
       throw new NetmemError({
@@ -70,12 +71,13 @@ export class MemTypeRegistry {
    */
   install(model: MemModel): void {
     const current = this.models[model.type] ?? null;
-    const name = this.names.nameOf(model.type);
-    if (name !== model.name || (current !== null && current !== model)) {
+    // By number: a table of names keeps the beginning of a long one.
+    const number = this.names.find(model.name);
+    if (number < 0 || number !== model.type || (current !== null && current !== model)) {
       throw new NetmemError({
         code: "ERR_NETMEM_TYPE_CONFLICT",
         errno: "EEXIST",
-        reason: `memory type ${model.type} is ${name ?? "unknown"}, not ${model.name}, or has a model already`,
+        reason: `memory type ${model.type} is ${this.names.nameOf(model.type) ?? "unknown"}, not ${model.name}, or has a model already`,
         remedy: "Take the number from numberOf(name) and install one model per type and host.",
         param: "model.type",
         value: model.type,

@@ -123,7 +123,8 @@ export class ProviderRegistry {
 }
 
 function checkComplete(ops: MemoryProviderOps): void {
-  const missing = requiredHooks.filter((hook) => typeof ops[hook] !== "function");
+  const missing: string[] = requiredHooks.filter((hook) => typeof ops[hook] !== "function");
+  if (ops.name === "") missing.push("a name");
   if (missing.length === 0 && ops.opsVersion === 1) return;
   throw new NetmemError({
     code: "ERR_NETMEM_PROVIDER_INCOMPLETE",

@@ -23,12 +23,13 @@ export const NetmemState = {
   Pooled: 1,
   /** With a user. */
   Out: 2,
-  /** On the overflow list of an inbox, on its way to the owner's thread. What is in a ring of the inbox is still `Out`. */
-  Returning: 3,
+  // 3 = Out | 1 is no state: an integer above all references, such as one with bit 30, would be compared with it.
   /** Held back by the debug level. */
   Quarantined: 4,
   /** Given to a kernel ring. */
   Posted: 5,
+  /** On the overflow list of an inbox, on its way to the owner's thread. What is in a ring of the inbox is still `Out`. */
+  Returning: 6,
 } as const;
 
 export const META_FREE: number = NetmemState.Free << META_STATE_SHIFT;
@@ -38,7 +39,7 @@ export const META_POSTED: number = NetmemState.Posted << META_STATE_SHIFT;
 export const META_RETURNING: number = NetmemState.Returning << META_STATE_SHIFT;
 export const META_QUARANTINED: number = NetmemState.Quarantined << META_STATE_SHIFT;
 
-const stateNames = ["free", "pooled", "out", "returning", "quarantined", "posted", "invalid", "invalid"] as const;
+const stateNames = ["free", "pooled", "out", "invalid", "quarantined", "posted", "returning", "invalid"] as const;
 
 export function metaOwner(meta: number): number {
   return meta >>> META_OWNER_SHIFT;

@@ -1,5 +1,5 @@
 import { type LockingHost, lockArena, unlockArena } from "./arena-lock.ts";
-import { readText, writeText } from "./arena-text.ts";
+import { keptText, readText, writeText } from "./arena-text.ts";
 
 /** Numbers for names: the same name gets the same number. */
 export interface NameTable {
@@ -76,7 +76,7 @@ export class SharedNames implements NameTable {
   }
 
   find(name: string): number {
-    const wanted = this.kept(name);
+    const wanted = keptText(this.place.words, name);
     const count = this.count;
     for (let n = 0; n < count; n++) if (this.lengthOf(n) === name.length && this.nameOf(n) === wanted) return n;
     return -1;
@@ -114,12 +114,6 @@ export class SharedNames implements NameTable {
     i32.set(entry.subarray(1), at + 1);
     Atomics.store(i32, at, entry[0]!);
     return number;
-  }
-
-  private kept(name: string): string {
-    const entry = new Int32Array(this.place.words);
-    writeText(entry, 0, this.place.words, name);
-    return readText(entry, 0, this.place.words);
   }
 
   private lengthOf(number: number): number {

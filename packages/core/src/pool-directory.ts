@@ -43,11 +43,16 @@ export class PoolDirectory {
   private readonly listeners = new Set<PoolListener>();
   private readonly i32: Int32Array;
   private readonly counterAt: number;
+  private readonly onError: (error: unknown) => void;
 
-  /** @param counterAt word that counts ids that were given out. */
-  constructor(i32: Int32Array = new Int32Array(1), counterAt = 0) {
+  /**
+   * @param counterAt word that counts ids that were given out.
+   * @param onError gets what listeners throw: a pool that comes or goes is in the middle of a change.
+   */
+  constructor(i32: Int32Array = new Int32Array(1), counterAt = 0, onError: (error: unknown) => void = rethrow) {
     this.i32 = i32;
     this.counterAt = counterAt;
+    this.onError = onError;
   }
 
   /** Reserves an id, cyclic from 1. The pool becomes visible with {@link publish}. */
@@ -66,12 +71,24 @@ export class PoolDirectory {
     return id;
   }
 
-  /** Tells the listeners about a pool. */
+  /** Tells the listeners about a pool. None of them can stop it. */
   publish(kind: PoolEventKind, id: number): void {
     const pool = this.pools.get(id);
     if (pool === undefined || this.listeners.size === 0) return;
-    const record = pool.describe();
-    for (const listener of this.listeners) listener(kind, record);
+    try {
+      const record = pool.describe();
+      for (const listener of this.listeners) this.tell(listener, kind, record);
+    } catch (error) {
+      this.onError(error);
+    }
+  }
+
+  private tell(listener: PoolListener, kind: PoolEventKind, record: PagePoolRecord): void {
+    try {
+      listener(kind, record);
+    } catch (error) {
+      this.onError(error);
+    }
   }
 
   /** Lists a pool that another thread made, under the id that it has. */
@@ -101,4 +118,8 @@ export class PoolDirectory {
   private nextId(): number {
     return (Atomics.add(this.i32, this.counterAt, 1) + 1) & ID_MAX;
   }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }

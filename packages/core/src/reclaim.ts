@@ -49,6 +49,7 @@ export function reclaimWorker(host: Host, workerId: number): ReclaimReport {
   const areas = host.areas.inherit(workerId, host.workerId);
   host.drainInbox();
   const held = host.returns?.takeBack(workerId) ?? nothingHeld;
+  host.workers.settle(workerId);
   for (const id of ids) host.closeThread(id);
   const isOwn = ({ ownerId }: OwnerInfo): boolean => host.owners.partOf(ownerId) === 0;
   return {

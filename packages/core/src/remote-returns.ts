@@ -53,6 +53,9 @@ export interface HeldBuffers {
 export interface ReturnCounts {
   /** Entries that came. */
   delivered: number;
-  /** Entries that were no live reference, most likely returned twice. Each is reported by a warning. */
+  /**
+   * Entries that were no live reference, most likely returned twice, and those whose owner died and was not adopted. Each is
+   * reported by a warning.
+   */
   refused: number;
 }

@@ -1,7 +1,7 @@
 /*
  * The threads of a host: a record each, in the arena.
  *
- *   STATE   0 free, 1 alive, 2 taken over
+ *   STATE   0 free, 1 alive, 2 taken over, 3 being taken over
  *   HOLDER  the worker that looks after its inbox and its owners: itself, or who took over
  *   NAME    for reports
  */
@@ -20,6 +20,7 @@ import {
 const FREE = 0;
 const ALIVE = 1;
 const TAKEN_OVER = 2;
+const BEING_TAKEN = 3;
 
 /** One thread of a host. */
 export interface WorkerInfo {
@@ -75,18 +76,29 @@ export class Workers {
     Atomics.store(this.i32, this.recordAt(workerId) + THREAD_STATE, FREE);
   }
 
-  /** True for the one thread that may take over from `workerId`, which is dead; it is the holder from now on. */
+  /**
+   * True for the one thread that may take over from `workerId`, which is dead; it is the holder from now on. The number is
+   * not free before {@link settle}, whatever becomes of its owners meanwhile.
+   */
   takeOver(workerId: number, holderId: number): boolean {
     const at = this.recordAt(workerId);
-    if (Atomics.compareExchange(this.i32, at + THREAD_STATE, ALIVE, TAKEN_OVER) !== ALIVE) return false;
+    if (Atomics.compareExchange(this.i32, at + THREAD_STATE, ALIVE, BEING_TAKEN) !== ALIVE) return false;
     Atomics.store(this.i32, at + THREAD_HOLDER, holderId);
     return true;
   }
 
-  /** Hands what `fromId` took over from others to `toId`. */
+  /** Ends what {@link takeOver} began. */
+  settle(workerId: number): void {
+    Atomics.store(this.i32, this.recordAt(workerId) + THREAD_STATE, TAKEN_OVER);
+  }
+
+  /** Hands what `fromId` took over from others to `toId`, also what it was about to. */
   inherit(fromId: number, toId: number): number[] {
     const ids = this.heldBy(fromId);
-    for (const id of ids) Atomics.store(this.i32, this.recordAt(id) + THREAD_HOLDER, toId);
+    for (const id of ids) {
+      Atomics.store(this.i32, this.recordAt(id) + THREAD_HOLDER, toId);
+      this.settle(id);
+    }
     return ids;
   }
 
@@ -99,6 +111,11 @@ export class Workers {
 
   isAlive(workerId: number): boolean {
     return this.stateOf(workerId) === ALIVE;
+  }
+
+  /** Dead, and all that it left has been taken over. */
+  isTakenOver(workerId: number): boolean {
+    return this.stateOf(workerId) === TAKEN_OVER;
   }
 
   /** Every thread that has a number. */
@@ -114,8 +131,13 @@ export class Workers {
       workerId,
       name: readText(this.i32, at + THREAD_NAME, THREAD_NAME_WORDS),
       isAlive: this.isAlive(workerId),
-      holderId: Atomics.load(this.i32, at + THREAD_HOLDER),
+      holderId: this.holderOf(workerId),
     };
+  }
+
+  /** The thread that looks after a thread's owners and its inbox: itself, or who took over. */
+  holderOf(workerId: number): number {
+    return Atomics.load(this.i32, this.recordAt(workerId) + THREAD_HOLDER);
   }
 
   private stateOf(workerId: number): number {

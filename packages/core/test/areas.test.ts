@@ -1,6 +1,16 @@
+import { VirtualClock } from "@netmem/testing";
 import { expect, test } from "vitest";
-import { genOf, idxOf, isNetIov, type NetIovArea, type NetIovAreaParams } from "../src/index.ts";
-import { createCoreHost, expectRefused } from "./core-host.ts";
+import {
+  attachHost,
+  genOf,
+  getNetmem,
+  idxOf,
+  isNetIov,
+  MemType,
+  type NetIovArea,
+  type NetIovAreaParams,
+} from "../src/index.ts";
+import { createCoreHost, expectRefused, FakeOwner } from "./core-host.ts";
 
 function params(count: number, rest: Partial<NetIovAreaParams> = {}): NetIovAreaParams {
   return { name: `area of ${count}`, count, pageShift: 12, ...rest };
@@ -138,4 +148,32 @@ test("references carry the generation of their index, also into the next area th
   const next = host.areas.add(params(4));
   const ref = host.areas.refAt(next, 2);
   expect([genOf(ref), idxOf(ref), isNetIov(ref)]).toEqual([5, next.firstIdx + 2, true]);
+});
+
+test("hooks bound for other threads' areas leave this thread's areas and their hooks alone", () => {
+  const { host } = createCoreHost();
+  const counted: number[] = [];
+  const area = host.areas.add(params(4, { getRef: (ref) => counted.push(ref) }));
+  const ref = new FakeOwner(host, MemType.Devmem, 4).handOut(host.areas.refAt(area, 1));
+  host.areas.bindHooks("somebody else's", {});
+  host.areas.bindHooks(area.name, {});
+  expect(host.areas.of(area.firstIdx)).toBe(area);
+  getNetmem(host, ref);
+  expect(counted).toEqual([ref]);
+  host.areas.remove(area);
+  expect(host.areas.of(area.firstIdx)).toBe(null);
+});
+
+test.each(["short", "device memory of the second GPU, bank 1"])("hooks are bound by the name %j", (name) => {
+  const { host } = createCoreHost();
+  const area = host.areas.add(params(4, { name, getRef: () => {} }));
+  const ref = new FakeOwner(host, MemType.Devmem, 4).handOut(host.areas.refAt(area, 1));
+  const other = attachHost(host.share(), { clock: new VirtualClock() });
+  expectRefused(other, "ERR_NETMEM_AREA_UNBOUND", () => getNetmem(other, ref));
+  const counted: number[] = [];
+  other.areas.bindHooks(`${name}1`, {});
+  expectRefused(other, "ERR_NETMEM_AREA_UNBOUND", () => getNetmem(other, ref));
+  other.areas.bindHooks(name, { getRef: (one) => counted.push(one) });
+  getNetmem(other, ref);
+  expect(counted).toEqual([ref]);
 });

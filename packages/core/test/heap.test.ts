@@ -1,5 +1,6 @@
-import { Prng } from "@netmem/testing";
+import { Prng, VirtualClock } from "@netmem/testing";
 import { expect, test } from "vitest";
+import { attachHost } from "../src/index.ts";
 import { createCoreHost, expectRefused } from "./core-host.ts";
 
 test("blocks are zeroed, aligned to a cache line, and apart from each other", () => {
@@ -76,6 +77,16 @@ test.each([0, -1, 1.5, Number.NaN, 2 ** 30 + 1])("%d words are no size", (words)
   const { host } = createCoreHost();
   const error = expectRefused(host, "ERR_NETMEM_INVALID_PARAM", () => host.heap.allocWords(words));
   expect(error).toMatchObject({ errno: "EINVAL", param: "words", value: words });
+});
+
+test("a free that the page allocator refuses leaves the block out", () => {
+  const { host, pages } = createCoreHost();
+  const free = pages.freePageCount();
+  const at = host.heap.allocWords(2000);
+  const other = attachHost(host.share(), { clock: new VirtualClock() });
+  expectRefused(host, "ERR_NETMEM_WRONG_THREAD", () => other.heap.freeWords(at, 2000));
+  host.heap.freeWords(at, 2000);
+  expect(pages.freePageCount()).toBe(free);
 });
 
 test("a wrong free is refused: twice, another size, another place", () => {

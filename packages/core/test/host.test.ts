@@ -116,6 +116,15 @@ test("warnings reach whoever asked for them", () => {
   expect(warnings).toEqual([{ code: "WARN_NETMEM_X", message: "something" }]);
 });
 
+test("a callback that throws does not stop who warns: it throws from a timer", () => {
+  const clock = new VirtualClock();
+  const onWarning = (): never => {
+    throw new Error("from the callback");
+  };
+  createCoreHost({ clock, onWarning }).host.warn("WARN_NETMEM_X", "something");
+  expect(() => clock.advance(1)).toThrow("from the callback");
+});
+
 test("two hosts in one process share nothing", () => {
   const [a, b] = [createCoreHost(), createCoreHost()];
   takePage(a);
@@ -169,6 +178,7 @@ test("a second copy of core in the process is refused, and both are named", asyn
 
 test("a host with 1 GiB says how long it takes to make", () => {
   const from = performance.now();
-  createCoreHost({ arenaBytes: 2 ** 30 });
+  const { host } = createCoreHost({ arenaBytes: 2 ** 30 });
+  expect([host.layout.pageCount, host.u8.length]).toEqual([2 ** 18, 2 ** 30]);
   console.log(`host with 1 GiB: ${(performance.now() - from).toFixed(1)} ms`);
 });

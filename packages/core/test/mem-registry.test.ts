@@ -282,3 +282,23 @@ test("an allocator is told its queue, once the registration holds", () => {
   registry.regMemModel(rxq, MemType.PagePool, pool);
   expect(told).toEqual([[rxq, 1]]);
 });
+
+test("a queue whose registration others are attached to keeps it, and is unregistered when they are gone", () => {
+  const pool = new FakePool();
+  const other = new XdpRxqInfo();
+  for (const queue of [rxq, other]) registry.regRxqInfo(queue, 1, 0, 0);
+  registry.regMemModel(rxq, MemType.PagePool, pool);
+  const { id } = rxq.mem;
+  registry.attachMemModel(other, id);
+  for (const refused of [
+    () => registry.unregMemModel(rxq),
+    () => registry.unregRxqInfo(rxq),
+    () => registry.regRxqInfo(rxq, 2, 3, 0),
+  ]) {
+    expect(errorOf(refused)).toMatchObject({ code: "ERR_NETMEM_MEM_ID_ATTACHED", errno: "EBUSY", value: id });
+    expect([rxq.mem.id, rxq.regState, rxq.ifindex, pool.users]).toEqual([id, RegState.Registered, 1, 2]);
+  }
+  registry.unregRxqInfo(other);
+  registry.unregRxqInfo(rxq);
+  expect([pool.users, rxq.mem.id, rxq.regState]).toEqual([1, 0, RegState.Unregistered]);
+});

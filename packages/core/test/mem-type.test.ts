@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { type MemModel, MemType, MemTypeRegistry } from "../src/index.ts";
-import { errorOf } from "./core-host.ts";
+import { createCoreHost, errorOf } from "./core-host.ts";
 
 function model(type: number, name: string): MemModel {
   return { type, name, drain: () => {} };
@@ -53,6 +53,24 @@ test("number and name must belong together", () => {
     expect(errorOf(() => types.install(wrong))).toMatchObject({ code: "ERR_NETMEM_TYPE_CONFLICT" });
     expect(types.isSupported(wrong.type)).toBe(false);
   }
+});
+
+test("a name longer than the arena keeps of it is a name like any other", () => {
+  const { memTypes } = createCoreHost().host;
+  const name = "a type of somebody who likes long names";
+  const own = model(memTypes.numberOf(name), name);
+  memTypes.install(own);
+  expect(memTypes.modelOf(own.type)).toBe(own);
+  expect(errorOf(() => memTypes.install(model(own.type, "another type")))).toMatchObject({
+    code: "ERR_NETMEM_TYPE_CONFLICT",
+  });
+});
+
+test("the empty name is no name", () => {
+  expect(errorOf(() => createCoreHost().host.memTypes.numberOf(""))).toMatchObject({
+    code: "ERR_NETMEM_INVALID_PARAM",
+    param: "name",
+  });
 });
 
 test("256 types and no more; a known name is still answered", () => {

@@ -24,6 +24,13 @@ test.each(["init", "destroy", "allocNetmems", "releaseNetmem", "owns"])(
   },
 );
 
+test("a provider needs a name", () => {
+  const { providers } = createCoreHost().host;
+  const error = errorOf(() => providers.register(provider("")));
+  expect(error).toMatchObject({ code: "ERR_NETMEM_PROVIDER_INCOMPLETE" });
+  expect(String(error["message"])).toContain("lacks a name");
+});
+
 test("another version of the contract is refused", () => {
   const providers = new ProviderRegistry();
   const future = { ...provider("future"), opsVersion: 2 } as unknown as MemoryProviderOps;

@@ -38,7 +38,7 @@ test("a zeroed word is a free buffer of nobody", () => {
 
 test("states have names", () => {
   const names = Object.values(NetmemState).map((state) => metaStateName(ownerTag(7, state)));
-  expect(names).toEqual(["free", "pooled", "out", "returning", "quarantined", "posted"]);
+  expect(names).toEqual(["free", "pooled", "out", "quarantined", "posted", "returning"]);
   expect([META_POOLED, META_OUT, META_QUARANTINED].map((meta) => metaStateName(meta))).toEqual([
     "pooled",
     "out",

@@ -1,5 +1,7 @@
+import { VirtualClock } from "@netmem/testing";
 import { expect, test } from "vitest";
 import { type ListedPool, type PagePoolRecord, PoolDirectory, type PoolEventKind } from "../src/index.ts";
+import { createCoreHost } from "./core-host.ts";
 
 class FakeListedPool implements ListedPool {
   readonly name: string;
@@ -75,4 +77,24 @@ test("nobody is told about a pool that is not listed, and nothing is described f
   directory.remove(pool.id);
   directory.publish("del", pool.id);
   expect(seen).toEqual([]);
+});
+
+test("a listener that throws stops neither the pool nor the other listeners: it throws from a timer", () => {
+  const clock = new VirtualClock();
+  const directory = createCoreHost({ clock }).host.pools;
+  const pool = new FakeListedPool(directory, "a");
+  const seen: PoolEventKind[] = [];
+  directory.subscribe((kind) => {
+    throw new Error(`first listener, ${kind}`);
+  });
+  directory.subscribe((kind) => seen.push(kind));
+  directory.publish("add", pool.id);
+  expect(seen).toEqual(["add"]);
+  expect(() => clock.advance(1)).toThrow("first listener, add");
+  pool.describe = () => {
+    throw new Error("the provider's fillInfo");
+  };
+  directory.publish("change", pool.id);
+  expect(seen).toEqual(["add"]);
+  expect(() => clock.advance(1)).toThrow("the provider's fillInfo");
 });

@@ -308,3 +308,25 @@ test("#221 a plain page is freed by its last holder", () => {
   returnNetmem(host, ref);
   expect(pages.freePageCount()).toBe(free);
 });
+
+test("an integer above all references is none, whatever the state of the buffer that its bits name", () => {
+  const subject = createCoreHost();
+  const pool = new FakeOwner(subject.host, MemType.PagePool, 4);
+  const [ref] = poolPages(subject, pool, 1);
+  for (const state of Object.values(NetmemState)) {
+    subject.host.i32[idxOf(ref!)] = ownerTag(pool.id, state) | genOf(ref!);
+    for (const bits of [1 << 30, 1 << 31, 3 << 30]) {
+      const wrong = asNetmemRef(ref! | bits);
+      for (const call of [
+        () => returnNetmem(subject.host, wrong),
+        () => returnNetmemBulk(subject.host, Int32Array.of(wrong), 1),
+        () => putNetmem(subject.host, wrong),
+        () => refNetmem(subject.host, wrong),
+      ]) {
+        const before = subject.host.i32[idxOf(ref!)];
+        expect(errorOf(call)).toMatchObject({ name: "NetmemError" });
+        expect([subject.host.i32[idxOf(ref!)], pool.count]).toEqual([before, 0]);
+      }
+    }
+  }
+});

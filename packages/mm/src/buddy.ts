@@ -11,7 +11,7 @@
  *
  * A thread may die in the middle. Marks of free blocks never overlap, and what is on its way between a list and a caller
  * is written down before the first mark changes: the worker's MOVING word names the block. All the rest, links, heads
- * and counts, can be made again from the marks: see centre-repair.ts.
+ * and counts, can be made again from the marks: see dead-worker.ts.
  */
 import { type Host, INFO_BUDDY, INFO_ORDER_MASK, MAX_ORDER as MAX_ORDER_ } from "@netmem/core";
 import { FREE_PAGES as FREE_PAGES_, MOVING, MOVING_SHIFT as MOVING_SHIFT_, NODE_WORDS } from "./allocator-words.ts";

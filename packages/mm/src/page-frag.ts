@@ -131,10 +131,11 @@ export class PageFrag implements QueueAllocator {
     return this.alloc(this.fragBytes);
   }
 
-  /** Up to 64 pieces of `fragBytes` bytes at a time; their offsets are in {@link lastOffsets}. */
+  /** Up to 64 pieces of `fragBytes` bytes at a time, no more than `out` has room for; their offsets are in {@link lastOffsets}. */
   allocBulk(out: Int32Array, max: number): number {
     const { lastOffsets } = this;
-    const wanted = max < lastOffsets.length ? max : lastOffsets.length;
+    const room = out.length < lastOffsets.length ? out.length : lastOffsets.length;
+    const wanted = max < room ? max : room;
     let n = 0;
     for (; n < wanted; n++) {
       const ref = this.alloc(this.fragBytes);
@@ -214,9 +215,11 @@ export class PageFrag implements QueueAllocator {
     const { context, pages } = this.host;
     const memalloc = context.memalloc;
     context.memalloc = false;
-    const block = pages.allocPages(this.order);
-    context.memalloc = memalloc;
-    return block;
+    try {
+      return pages.allocPages(this.order);
+    } finally {
+      context.memalloc = memalloc;
+    }
   }
 
   /** Starts to cut a block that nobody else knows. */

@@ -52,6 +52,34 @@ test("a thread that leaves gives its list back, and its record can be another's"
   }
 });
 
+test("a thread that leaves gives its part of page_shared back as well", () => {
+  const creator = createTestHost();
+  createPageShared(creator.host);
+  const owners = creator.host.owners.list();
+  for (let n = 0; n < 3; n++) {
+    const { host } = attachTestHost(creator);
+    const shared = createPageShared(host);
+    returnNetmem(host, asPageRef(shared.alloc()));
+    host.detach();
+    expect(creator.host.owners.list()).toEqual(owners);
+  }
+});
+
+test.each(["returns", "dma"] as const)("an attach that fails by its %s leaves nothing behind", (part) => {
+  const creator = createTestHost();
+  const owners = creator.host.owners.list();
+  const params = { clock: new VirtualClock(), pageAllocator: attachPageAllocator };
+  const fail = (): never => {
+    throw new Error("not today");
+  };
+  expect(() => attachHost(creator.host.share(), { ...params, [part]: fail })).toThrow("not today");
+  expect([creator.host.owners.list(), creator.host.workers.list().length]).toEqual([owners, 1]);
+  audit(creator, new Map());
+  const { host, pages } = attachTestHost(creator);
+  pages.freePage(asPageRef(pages.allocPages(0)));
+  expect([host.workerId, pages.listedCount()]).toEqual([1, 64]);
+});
+
 test("who makes what is checked", () => {
   const creator = createTestHost();
   const other = attachBare(creator);

@@ -210,6 +210,31 @@ test("as a queue's allocator: fixed size, bulk with offsets, put", () => {
   expect(pages.freePageCount()).toBe(pages.totalPageCount);
 });
 
+test("a bulk call takes no more pieces than its array has room for", () => {
+  const subject = createSubject({ fragBytes: 4096 });
+  const { frag, host } = subject;
+  const refs = new Int32Array(2);
+  expect(frag.allocBulk(refs, 5)).toBe(2);
+  for (const ref of refs) returnNetmem(host, asPageRef(ref));
+  frag.destroy();
+  audit(subject, new Map());
+});
+
+test("the context may use the reserve again, also when the page allocator throws", () => {
+  const subject = createSubject();
+  const { frag, host, pages } = subject;
+  host.context.memalloc = true;
+  const seen: boolean[] = [];
+  Object.defineProperty(pages, "allocPages", {
+    value: () => {
+      seen.push(host.context.memalloc);
+      throw new Error("stuck");
+    },
+  });
+  expect(() => frag.alloc(64)).toThrow("stuck");
+  expect([seen, host.context.memalloc]).toEqual([[false], true]);
+});
+
 test("a bulk call is short when memory is", () => {
   const subject = createSubject({ fragBytes: 4096 });
   const { frag, pages } = subject;

@@ -74,7 +74,7 @@ export class FrameSender {
 
   /** Leaves this end to another thread. */
   close(): void {
-    leaveChannelEnd(this.host.i32, this.at, "sending");
+    leaveChannelEnd(this.host, this.at, "sending");
   }
 }
 
@@ -120,6 +120,6 @@ export class FrameReceiver {
 
   /** Leaves this end to another thread. */
   close(): void {
-    leaveChannelEnd(this.host.i32, this.at, "receiving");
+    leaveChannelEnd(this.host, this.at, "receiving");
   }
 }

@@ -63,14 +63,14 @@ export function freeChannel(host: Host, at: number): void {
 export class ChannelSender {
   declare private readonly ring: SpscProducer;
   declare private readonly stamps: ChannelStamps;
-  declare private readonly i32: Int32Array;
+  declare private readonly host: Host;
   declare readonly at: number;
 
   /** @throws `ERR_NETMEM_CHANNEL_TAKEN` (EBUSY) while another thread has this end. */
   constructor(host: Host, at: number) {
     this.ring = new SpscProducer(host.i32, claimChannelEnd(host, at, "sending"));
     this.stamps = new ChannelStamps(host);
-    this.i32 = host.i32;
+    this.host = host;
     this.at = at;
   }
 
@@ -98,13 +98,13 @@ export class ChannelSender {
 
   /** The receiving thread died: what is sent from here on waits for another receiver, or for {@link freeChannel}. */
   get isClosed(): boolean {
-    return Atomics.load(this.i32, this.at + CLOSED) !== 0;
+    return Atomics.load(this.host.i32, this.at + CLOSED) !== 0;
   }
 
   /** Leaves this end to another thread. */
   close(): void {
     this.flush();
-    leaveChannelEnd(this.i32, this.at, "sending");
+    leaveChannelEnd(this.host, this.at, "sending");
   }
 }
 
@@ -112,14 +112,14 @@ export class ChannelSender {
 export class ChannelReceiver {
   declare private readonly ring: SpscConsumer;
   declare private readonly stamps: ChannelStamps;
-  declare private readonly i32: Int32Array;
+  declare private readonly host: Host;
   declare readonly at: number;
 
   /** @throws `ERR_NETMEM_CHANNEL_TAKEN` (EBUSY) while another thread has this end. */
   constructor(host: Host, at: number) {
     this.ring = new SpscConsumer(host.i32, claimChannelEnd(host, at, "receiving"));
     this.stamps = new ChannelStamps(host);
-    this.i32 = host.i32;
+    this.host = host;
     this.at = at;
   }
 
@@ -140,12 +140,12 @@ export class ChannelReceiver {
 
   /** The sending thread died: nothing more will come. */
   get isClosed(): boolean {
-    return Atomics.load(this.i32, this.at + CLOSED) !== 0;
+    return Atomics.load(this.host.i32, this.at + CLOSED) !== 0;
   }
 
   /** Leaves this end to another thread. */
   close(): void {
-    leaveChannelEnd(this.i32, this.at, "receiving");
+    leaveChannelEnd(this.host, this.at, "receiving");
   }
 }
 
@@ -170,7 +170,7 @@ export function claimChannelEnd(host: Host, at: number, end: "sending" | "receiv
   });
 }
 
-/** Leaves an end that {@link claimChannelEnd} took to another thread. */
-export function leaveChannelEnd(i32: Int32Array, at: number, end: "sending" | "receiving"): void {
-  Atomics.store(i32, at + (end === "sending" ? SENDER : RECEIVER), 0);
+/** Leaves an end that {@link claimChannelEnd} took to another thread. Nothing happens when this thread does not have it. */
+export function leaveChannelEnd({ i32, workerId }: Host, at: number, end: "sending" | "receiving"): void {
+  Atomics.compareExchange(i32, at + (end === "sending" ? SENDER : RECEIVER), workerId + 1, 0);
 }

@@ -29,9 +29,10 @@ import {
 import { ChannelStamps } from "./channel-stamps.ts";
 import { takeBackChannels } from "./channel-reclaim.ts";
 import { InboxProducer } from "./inbox-producer.ts";
-import { OVERFLOWS, ringDoorbell, ringOf } from "./inbox-words.ts";
+import { endSleep, OVERFLOWS, ringDoorbell, ringOf, SLEEPING } from "./inbox-words.ts";
 import { Inbox } from "./inbox.ts";
 import { publishPushed } from "./spsc-ring-words.ts";
+import { checkRingSize } from "./spsc-ring.ts";
 
 const deliverReturns = deliverReturns_;
 const IDX_MASK = IDX_MASK_;
@@ -73,7 +74,10 @@ export class ThreadReturns implements RemoteReturns {
   declare private isDraining: boolean;
   declare private readonly params: ReturnsParams;
 
+  /** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) for a ring size that is no power of two up to 2^20. */
   constructor(host: Host, params: ReturnsParams = {}) {
+    // Here, because rings are made in the middle of returns.
+    if (params.ringSize !== undefined) checkRingSize("ringSize", params.ringSize);
     this.i32 = host.i32;
     this.ownersAt = host.layout.ownersAt;
     this.channelsAt = host.layout.commonAt + COMMON_CHANNELS;
@@ -111,8 +115,8 @@ export class ThreadReturns implements RemoteReturns {
 
   push(ref: NetmemRef, threadId: number): void {
     const producer = this.open(threadId);
-    if (producer.pushToRing(ref)) producer.note();
-    else this.pushClaimed(producer, ref, this.i32[(ref >>> 1) & IDX_MASK]!);
+    if (!producer.pushToRing(ref)) return this.pushClaimed(producer, ref);
+    producer.note();
     if (this.i32[this.channelsAt] !== 0) this.stamps.clear(ref);
   }
 
@@ -121,7 +125,7 @@ export class ThreadReturns implements RemoteReturns {
       const worker = 31 - Math.clz32(this.dirty);
       this.dirty ^= 1 << worker;
       const producer = this.producers[worker]!;
-      if (producer.publish()) producer.wake();
+      if (producer.publish()) this.wake(worker);
     }
   }
 
@@ -143,11 +147,17 @@ export class ThreadReturns implements RemoteReturns {
   }
 
   prepareSleep(): boolean {
-    return !this.hasWork() && this.inbox.prepareSleep();
+    // Its own first: whoever rings at one of the others finds that this thread sleeps.
+    for (let n = 0; n < this.inboxes.length; n++) {
+      if (this.inboxes[n]!.inbox.prepareSleep()) continue;
+      this.cancelSleep();
+      return false;
+    }
+    return true;
   }
 
   cancelSleep(): void {
-    this.inbox.cancelSleep();
+    for (let n = 0; n < this.inboxes.length; n++) this.inboxes[n]!.inbox.cancelSleep();
   }
 
   /** Control path. */
@@ -159,8 +169,9 @@ export class ThreadReturns implements RemoteReturns {
       const ring = ringOf(i32, at, workerId);
       // What it pushed last may bear its stamp still, and must not be found by that as well.
       if (ring !== 0) total += publishPushed(i32, ring, (ref) => this.stamps.clear(ref));
-      // It may have died after it published: then nobody knows of it yet.
+      // It may have died after it published: then nobody knows of it yet. Or after it rang: then nobody was woken.
       ringDoorbell(i32, at, 1 << workerId);
+      this.wake(to);
     }
     return total;
   }
@@ -203,6 +214,14 @@ export class ThreadReturns implements RemoteReturns {
     return 1;
   }
 
+  /** Wakes whoever looks after a thread's inbox: itself, or the one that took over and sleeps at its own. */
+  private wake(worker: number): void {
+    const { host, i32 } = this;
+    const at = inboxAt(host, host.workers.holderOf(worker));
+    endSleep(i32, at);
+    Atomics.notify(i32, at + SLEEPING);
+  }
+
   private empty(inbox: Inbox): number {
     const { host, scratch } = this;
     let total = 0;
@@ -236,12 +255,11 @@ export class ThreadReturns implements RemoteReturns {
   }
 
   private pushRun(refs: Int32Array, from: number, end: number, producer: InboxProducer): void {
-    const i32 = this.i32;
-    let n = from + producer.pushBatchToRing(refs, from, end - from);
+    const listFrom = from + producer.pushBatchToRing(refs, from, end - from);
     producer.note();
-    for (; n < end; n++) this.pushClaimed(producer, refs[n]!, i32[(refs[n]! >>> 1) & IDX_MASK]!);
-    // Stamps are there only where there are channels.
-    if (i32[this.channelsAt] !== 0) for (n = from; n < end; n++) this.stamps.clear(refs[n]!);
+    // Stamps are there only where there are channels. What goes on the list loses its stamp by that, and is its owner's.
+    if (this.i32[this.channelsAt] !== 0) for (let n = from; n < listFrom; n++) this.stamps.clear(refs[n]!);
+    for (let n = listFrom; n < end; n++) this.pushClaimed(producer, refs[n]!);
   }
 
   /** Worker id of an owner's thread, -1 when that is this thread, or nobody. */
@@ -264,21 +282,25 @@ export class ThreadReturns implements RemoteReturns {
   }
 
   /**
-   * The ring is full. An overflow list runs through the descriptors, so of two threads that return one buffer, which is a
-   * mistake, only one may put it on its list: the one whose compareExchange succeeds. The other's entry is dropped.
+   * The ring is full. An overflow list runs through the descriptors, so of two returns of one buffer, which is a mistake, by
+   * two threads or in one batch, only one may put it on a list: the one that finds it out and whose compareExchange
+   * succeeds. The other entry is dropped.
    */
-  private pushClaimed(producer: InboxProducer, ref: number, meta: number): void {
+  private pushClaimed(producer: InboxProducer, ref: number): void {
+    const { i32, intentAt } = this;
     const idx = (ref >>> 1) & IDX_MASK;
+    const meta = i32[idx]!;
+    const isOut = (meta & LIVE_MASK) === (OUT | (ref >>> GEN_SHIFT));
     // In case this thread dies before the reference is on the list, which no look at the list can tell.
-    this.i32[this.intentAt] = ref;
-    if (Atomics.compareExchange(this.i32, idx, meta, meta ^ OUT_TO_RETURNING) === meta) producer.pushToList(ref);
+    i32[intentAt] = ref;
+    if (isOut && Atomics.compareExchange(i32, idx, meta, meta ^ OUT_TO_RETURNING) === meta) producer.pushToList(ref);
     else this.warnTwice(ref);
-    this.i32[this.intentAt] = 0;
+    i32[intentAt] = 0;
   }
 
   /** Control path. */
   private warnTwice(ref: number): void {
-    this.host.warn("WARN_NETMEM_RETURN_REFUSED", `ref 0x${ref.toString(16)} was returned by another thread as well`);
+    this.host.warn("WARN_NETMEM_RETURN_REFUSED", `ref 0x${ref.toString(16)} was returned twice`);
   }
 }
 

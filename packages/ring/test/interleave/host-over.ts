@@ -13,7 +13,8 @@ import { initSpscWords, SLOTS } from "../../src/spsc-ring-words.ts";
  */
 export const LINK = 4;
 const THREAD = 8;
-const CHANNELS = 9;
+/** Other than 0: there are channels, so buffers bear stamps. */
+export const CHANNELS = 9;
 export const INBOX = 10;
 const RINGS_AT: number = INBOX + 3 * THREAD_WORDS;
 const RING_WORDS = SLOTS + 2;
@@ -53,7 +54,7 @@ export function hostOver(i32: Int32Array, workerId: number, owner: MemOwner | nu
     returnsHeld: 0,
     returnCounts: { delivered: 0, refused: 0 },
     owners: { get: () => owner, threadOf: () => 0, describe: () => "the owner" },
-    workers: { list: () => [{ workerId: 0 }], describe: () => ({ name: "" }) },
+    workers: { list: () => [{ workerId: 0 }], describe: () => ({ name: "" }), holderOf: (id: number) => id },
     heap: { allocWords: () => failMemory(), freeWords: () => {} },
     warn: () => {},
     returns: null,

@@ -1,10 +1,10 @@
-import type { NetmemRef } from "@netmem/core";
+import { GEN_ONE, type NetmemRef } from "@netmem/core";
 import type { InterleaveProgram } from "@netmem/testing";
 import { describe, expect, test } from "vitest";
 import { pushOverflow } from "../../src/inbox-words.ts";
-import { ThreadReturns } from "../../src/index.ts";
+import { ChannelStamps, ThreadReturns } from "../../src/index.ts";
 import { expectBug, expectCorrect, expectCorrectQuickly } from "./expectations.ts";
-import { hostOver, INBOX, LINK, refOf } from "./host-over.ts";
+import { CHANNELS, hostOver, INBOX, LINK, refOf } from "./host-over.ts";
 import {
   type Body,
   collect,
@@ -34,6 +34,34 @@ describe("returns between threads are correct in every order of their accesses",
   test("two workers return one buffer by overflow lists: one claims it (3 threads)", () => {
     const threads = { owner: collectUntilHome, a: giveBack(1, 1), b: giveBack(2, 1) };
     expectCorrectQuickly("returns, twice by lists", { ...program(0, threads, ""), check: expectOnce });
+  });
+
+  test("a buffer that came home is stamped for its next holder while its last one is not done", () => {
+    const twice: Body = (i32, context) => {
+      giveBack(1, 2)(i32, context);
+      // The owner may find this one when it looks for the other, before its worker says so.
+      return giveBack(1, 1)(i32, context);
+    };
+    const handOn: Body = (i32, context) => {
+      const result = collect(2)(i32, context);
+      new ChannelStamps(context.hosts[2]!).set(refOf(1) + GEN_ONE);
+      return result;
+    };
+    for (const ringSize of [0, 1]) {
+      const subject = program(ringSize, { owner: handOn, a: twice }, "1,2 / 0");
+      const setup: InterleaveProgram<Context>["setup"] = (i32) => {
+        i32[CHANNELS] = 1;
+        const context = subject.setup!(i32);
+        new ChannelStamps(context.hosts[1]!).set(refOf(1));
+        return context;
+      };
+      const check: InterleaveProgram<Context>["check"] = (end) => {
+        subject.check?.(end);
+        const holder = new ChannelStamps(hostOver(end.i32, 0, null)).holderOf(refOf(1) + GEN_ONE);
+        if (holder !== 2) throw new Error(`worker ${holder} is said to hold it`);
+      };
+      expectCorrectQuickly(`returns, a stamp anew, ring of ${ringSize}`, { ...subject, setup, check });
+    }
   });
 
   test("the owner returns what a worker returns", () => {
