@@ -1,9 +1,11 @@
 import {
+  DmaDir,
   failParam,
   type Host,
   idxOf,
   type MemoryProviderOps,
   type NetIovArea,
+  NetmemError,
   type NetmemRef,
   type PageRef,
   type PoolHandle,
@@ -21,6 +23,7 @@ export class WindowProvider implements MemoryProviderOps {
   private readonly free: NetmemRef[];
   private pools = 0;
   private pfn = 0;
+  private dir: DmaDir = DmaDir.None;
 
   /** 2^order buffers. They stay the provider's for as long as there is a host. */
   constructor(host: Host, order: number) {
@@ -37,11 +40,14 @@ export class WindowProvider implements MemoryProviderOps {
 
   init(pool: PoolHandle): void {
     if (pool.order !== 0) failParam("order", pool.order, "0", "Buffers of the window are single pages.");
-    if (this.pools++ === 0) this.map(pool);
+    if (this.pools === 0) this.map(pool.dmaDir);
+    if (pool.dmaDir !== this.dir)
+      failParam("dmaDir", pool.dmaDir, `${this.dir}`, "The window is mapped once, for all.");
+    this.pools++;
   }
 
-  destroy(pool: PoolHandle): void {
-    if (--this.pools === 0 && this.pfn !== 0) this.host.dma?.unmap(this.pfn, this.order, pool.dmaDir);
+  destroy(_pool: PoolHandle): void {
+    if (--this.pools === 0) this.host.dma?.unmap(this.pfn, this.order, this.dir);
   }
 
   allocNetmems(_pool: PoolHandle, out: Int32Array, max: number): number {
@@ -60,9 +66,23 @@ export class WindowProvider implements MemoryProviderOps {
   }
 
   /** One mapping for all of it; each buffer gets its part of the address. */
-  private map({ dmaDir }: PoolHandle): void {
+  private map(dir: DmaDir): void {
     const { dma, i32, dmaAt } = this.host;
-    this.pfn = dma?.map(this.block, this.order, dmaDir) ?? 0;
-    for (let n = 0; n < this.area.count; n++) i32[dmaAt + this.area.firstIdx + n] = this.pfn === 0 ? 0 : this.pfn + n;
+    this.dir = dir;
+    if (dma === null) return;
+    this.pfn = dma.map(this.block, this.order, dir);
+    if (this.pfn === 0) failMap(this.name);
+    for (let n = 0; n < this.area.count; n++) i32[dmaAt + this.area.firstIdx + n] = this.pfn + n;
   }
+}
+
+function failMap(name: string): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_DMA_MAP",
+    errno: "ENOMEM",
+    reason: `the DMA device refused to map the ${name}`,
+    remedy: "Enlarge the device's address space.",
+    param: "provider",
+    value: name,
+  });
 }

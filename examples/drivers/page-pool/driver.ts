@@ -88,9 +88,8 @@ export class PagePoolDriver implements QueueDriver, QueueMgmtOps<PagePool> {
   }
 
   stop(): void {
-    if (this.pool === null) return;
     this.tx.stop();
-    this.memFree(this.queueStop());
+    if (this.pool !== null) this.memFree(this.queueStop());
     this.hw.disable();
   }
 
@@ -126,18 +125,20 @@ export class PagePoolDriver implements QueueDriver, QueueMgmtOps<PagePool> {
 
   queueStart(pool: PagePool): void {
     this.host.mem.regMemModel(this.queue.info, MemType.PagePool, pool);
+    try {
+      this.refill(pool);
+    } catch (error) {
+      this.takeBack(pool);
+      throw error;
+    }
     this.pool = pool;
-    this.refill(pool);
     this.hw.irq.unmask();
   }
 
   queueStop(): PagePool {
-    const { rx, pool } = this;
+    const { pool } = this;
     if (pool === null) throw new Error("the queue was never started");
-    for (let index = rx.cleaned; index !== rx.producer; index = (index + 1) | 0) {
-      pool.putFullPage(asPageRef(this.refs[index & rx.mask]!));
-    }
-    this.hw.disableRx();
+    this.takeBack(pool);
     return pool;
   }
 
@@ -220,6 +221,15 @@ export class PagePoolDriver implements QueueDriver, QueueMgmtOps<PagePool> {
   private dropBroken(): void {
     this.queue.counters.add(QueueCounter.RxBroken, 1);
     this.xdp.returnBuff();
+  }
+
+  /** Empties the ring. */
+  private takeBack(pool: PagePool): void {
+    const { rx } = this;
+    for (let index = rx.cleaned; index !== rx.producer; index = (index + 1) | 0) {
+      pool.putFullPage(asPageRef(this.refs[index & rx.mask]!));
+    }
+    this.hw.disableRx();
   }
 
   /** Posts buffers in batches, as far as there are any. */

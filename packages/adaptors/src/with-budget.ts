@@ -9,6 +9,8 @@ export class BudgetedProvider implements MemoryProviderOps {
   readonly isReadable: boolean;
   private readonly upstream: MemoryProviderOps;
   private readonly tenant: Tenant;
+  /** Pools that it accepted. Those of a thread that died give back what was never counted here. */
+  private readonly pools = new Set<PoolHandle>();
 
   /** @internal Use {@link withBudget}. */
   constructor(upstream: MemoryProviderOps, tenant: Tenant) {
@@ -20,9 +22,11 @@ export class BudgetedProvider implements MemoryProviderOps {
 
   init(pool: PoolHandle): void {
     this.upstream.init(pool);
+    this.pools.add(pool);
   }
 
   destroy(pool: PoolHandle): void {
+    this.pools.delete(pool);
     this.upstream.destroy(pool);
   }
 
@@ -35,7 +39,7 @@ export class BudgetedProvider implements MemoryProviderOps {
   }
 
   releaseNetmem(pool: PoolHandle, ref: NetmemRef): boolean {
-    this.tenant.usedPages -= 1 << pool.order;
+    if (this.pools.has(pool)) this.tenant.usedPages -= 1 << pool.order;
     return this.upstream.releaseNetmem(pool, ref);
   }
 

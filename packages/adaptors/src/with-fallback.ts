@@ -32,6 +32,8 @@ export class FallbackProvider implements MemoryProviderOps {
   readonly isReadable: boolean;
   private readonly first: MemoryProviderOps;
   private readonly second: MemoryProviderOps;
+  /** Pools that it accepted. Those of a thread that died give back what was never counted here. */
+  private readonly pools = new Set<PoolHandle>();
   private exhausted = 0;
   private failed = 0;
   private empty = 0;
@@ -60,12 +62,14 @@ export class FallbackProvider implements MemoryProviderOps {
       this.first.destroy(pool);
       throw error;
     }
+    this.pools.add(pool);
     if (pool.dmaSync === wanted[0] && pool.dmaSyncCpu === wanted[1]) return;
     this.destroy(pool);
     failMismatch(this.name);
   }
 
   destroy(pool: PoolHandle): void {
+    this.pools.delete(pool);
     try {
       this.first.destroy(pool);
     } finally {
@@ -86,7 +90,7 @@ export class FallbackProvider implements MemoryProviderOps {
 
   releaseNetmem(pool: PoolHandle, ref: NetmemRef): boolean {
     if (this.first.owns(ref)) return this.first.releaseNetmem(pool, ref);
-    this.fallbackOut--;
+    if (this.pools.has(pool)) this.fallbackOut--;
     return this.second.releaseNetmem(pool, ref);
   }
 

@@ -18,6 +18,8 @@ export class LimitedProvider implements MemoryProviderOps {
   /** Calls that got fewer buffers than they asked for because of the limit. */
   limited = 0;
   private readonly upstream: MemoryProviderOps;
+  /** Pools that it accepted. Those of a thread that died give back what was never counted here. */
+  private readonly pools = new Set<PoolHandle>();
   private max: number;
 
   /** @internal Use {@link withLimit}. */
@@ -39,9 +41,11 @@ export class LimitedProvider implements MemoryProviderOps {
 
   init(pool: PoolHandle): void {
     this.upstream.init(pool);
+    this.pools.add(pool);
   }
 
   destroy(pool: PoolHandle): void {
+    this.pools.delete(pool);
     this.upstream.destroy(pool);
   }
 
@@ -55,7 +59,7 @@ export class LimitedProvider implements MemoryProviderOps {
   }
 
   releaseNetmem(pool: PoolHandle, ref: NetmemRef): boolean {
-    this.out--;
+    if (this.pools.has(pool)) this.out--;
     return this.upstream.releaseNetmem(pool, ref);
   }
 

@@ -17,6 +17,7 @@ export class LoggedProvider implements MemoryProviderOps {
   readonly isReadable: boolean;
   private readonly upstream: MemoryProviderOps;
   private readonly log: AllocationLog;
+  /** Numbers of the pools that it accepted. Those of a thread that died are no part of this log. */
   private readonly pools = new Map<PoolHandle, number>();
   private nextPool = 0;
   private nextSerial = 0;
@@ -40,20 +41,20 @@ export class LoggedProvider implements MemoryProviderOps {
   }
 
   destroy(pool: PoolHandle): void {
-    this.log.append(LogKind.Destroy, this.pools.get(pool) ?? 0, 0, 0);
+    this.append(LogKind.Destroy, pool, 0, 0);
     this.pools.delete(pool);
     this.upstream.destroy(pool);
   }
 
   allocNetmems(pool: PoolHandle, out: Int32Array, max: number): number {
     const count = checkedAlloc(this.upstream, pool, out, max);
-    this.log.append(LogKind.Alloc, this.pools.get(pool) ?? 0, max, count);
+    this.append(LogKind.Alloc, pool, max, count);
     for (let k = 0; k < count; k++) this.serials[idxOf(out[k]! as NetmemRef)] = this.nextSerial++;
     return count;
   }
 
   releaseNetmem(pool: PoolHandle, ref: NetmemRef): boolean {
-    this.log.append(LogKind.Release, this.pools.get(pool) ?? 0, this.serials[idxOf(ref)]!, 0);
+    this.append(LogKind.Release, pool, this.serials[idxOf(ref)]!, 0);
     return this.upstream.releaseNetmem(pool, ref);
   }
 
@@ -68,6 +69,11 @@ export class LoggedProvider implements MemoryProviderOps {
 
   uninstall(rxq: RxQueueInfo): void {
     this.upstream.uninstall?.(rxq);
+  }
+
+  private append(kind: number, pool: PoolHandle, first: number, second: number): void {
+    const number = this.pools.get(pool);
+    if (number !== undefined) this.log.append(kind, number, first, second);
   }
 
   private serialsOf({ layout }: Host): void {

@@ -56,7 +56,8 @@ export class CountedProvider implements MemoryProviderOps {
   private failedCalls = 0;
   private released = 0;
   private freed = 0;
-  private pools = 0;
+  /** Pools that it accepted. Those of a thread that died give back what was never counted here. */
+  private readonly pools = new Set<PoolHandle>();
 
   /** @internal Use {@link withStats}. */
   constructor(upstream: MemoryProviderOps) {
@@ -67,11 +68,11 @@ export class CountedProvider implements MemoryProviderOps {
 
   init(pool: PoolHandle): void {
     this.upstream.init(pool);
-    this.pools++;
+    this.pools.add(pool);
   }
 
   destroy(pool: PoolHandle): void {
-    this.pools--;
+    this.pools.delete(pool);
     this.upstream.destroy(pool);
   }
 
@@ -90,7 +91,7 @@ export class CountedProvider implements MemoryProviderOps {
   }
 
   releaseNetmem(pool: PoolHandle, ref: NetmemRef): boolean {
-    this.scopes.at(-1)!.current--;
+    if (this.pools.has(pool)) this.scopes.at(-1)!.current--;
     const put = this.upstream.releaseNetmem(pool, ref);
     if (put) this.freed++;
     else this.released++;
@@ -142,8 +143,8 @@ export class CountedProvider implements MemoryProviderOps {
       return copy;
     }, null);
     if (inner !== null) merge(buffers, inner);
-    const { allocCalls, shortCalls, emptyCalls, failedCalls, released, freed, pools } = this;
-    return { buffers, allocCalls, shortCalls, emptyCalls, failedCalls, released, freed, pools };
+    const { allocCalls, shortCalls, emptyCalls, failedCalls, released, freed } = this;
+    return { buffers, allocCalls, shortCalls, emptyCalls, failedCalls, released, freed, pools: this.pools.size };
   }
 }
 

@@ -1,5 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { createBudget, withBudget, withLimit, withStats } from "../src/index.ts";
+import {
+  AllocationLog,
+  createBudget,
+  LogKind,
+  withBudget,
+  withFallback,
+  withLimit,
+  withLog,
+  withStats,
+} from "../src/index.ts";
+import { ReplayPool } from "../src/replay-pool.ts";
 import { expectCode, FakeProvider, infoOf, makeBench, TestPool } from "./fixture.ts";
 
 function setUp(count = 100) {
@@ -162,4 +172,28 @@ describe("withBudget", () => {
     expectCode("ERR_NETMEM_INVALID_PARAM", () => createBudget({ pages: 0 }));
     expect(budget.tenant({ name: "b", softPages: 4 }).softPages).toBe(4);
   });
+});
+
+test("a pool of a thread that died, which was never accepted here: its buffers pass, and no book counts them", () => {
+  const { host, upstream } = setUp();
+  const limited = withLimit(upstream, 10);
+  const tenant = createBudget({ pages: 20 }).tenant({ name: "t" });
+  const counted = withStats(withBudget(limited, tenant));
+  const none = new FakeProvider(host, 1, "none");
+  none.free.length = 0;
+  const both = withFallback(none, counted);
+  const log = new AllocationLog();
+  const outer = withLog(both, log);
+  const pool = new TestPool(host, outer);
+  const held = pool.take(6);
+  const orphans = new ReplayPool(host, outer, 2, 0);
+  for (const ref of new FakeProvider(host, 4, "of the dead").free) orphans.give(ref);
+  outer.destroy(orphans);
+  expect([limited.out, tenant.usedPages, both.stats().fallbackOut]).toEqual([6, 6, 6]);
+  expect(counted.stats()).toMatchObject({ buffers: { current: 6 }, released: 4, pools: 1 });
+  expect([...log.records()].map(({ kind }) => kind)).toEqual([LogKind.Init, LogKind.Alloc]);
+  expect([pool.take(64).length, limited.limited]).toEqual([4, 1]);
+  pool.give(held);
+  pool.destroy();
+  expect([limited.out, tenant.usedPages, counted.stats().pools]).toEqual([4, 4, 0]);
 });

@@ -105,11 +105,6 @@ export class HugeProvider implements MemoryProviderOps {
   allocNetmems(pool: PoolHandle, out: Int32Array, max: number): number {
     const n = this.table.take(out, max);
     if (n > 0) return n;
-    if (this.table.heldCount() > 0) {
-      this.table.recoverHeld();
-      const recovered = this.table.take(out, max);
-      if (recovered > 0) return recovered;
-    }
     return this.fallback ? this.singles.take(pool, out, max) : 0;
   }
 

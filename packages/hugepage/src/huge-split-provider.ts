@@ -2,7 +2,6 @@ import {
   checkInt,
   type DmaDir,
   DmaDir as Dir,
-  failParam,
   type Host,
   type HugeBacking,
   IDX_MASK,
@@ -94,8 +93,7 @@ export class HugeSplitProvider implements MemoryProviderOps {
       1,
       this.maxOrder,
     );
-    this.retryMs = params.retryMs ?? DEFAULT_RETRY_MS;
-    if (!(this.retryMs > 0)) failParam("retryMs", this.retryMs, "above 0", "Leave it out for two minutes.");
+    this.retryMs = checkInt("retryMs", params.retryMs ?? DEFAULT_RETRY_MS, 1, 2 ** 31 - 1);
     this.order = this.maxOrder;
   }
 
@@ -129,11 +127,6 @@ export class HugeSplitProvider implements MemoryProviderOps {
   allocNetmems(pool: PoolHandle, out: Int32Array, max: number): number {
     const n = this.table.take(out, max);
     if (n > 0) return n;
-    if (this.table.heldCount() > 0) {
-      this.table.recoverHeld();
-      const recovered = this.table.take(out, max);
-      if (recovered > 0) return recovered;
-    }
     return this.grow(pool.nid) ? this.table.take(out, max) : this.singles.take(pool, out, max);
   }
 

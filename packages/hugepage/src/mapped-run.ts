@@ -16,16 +16,21 @@ export function mapRun(host: Host, run: PageRun, dir: DmaDir): void {
   }
 }
 
-/** Takes the run's mapping down. A device that throws is warned about: the run goes its way. */
+/** Takes the run's mapping down. */
 export function unmapRun(host: Host, run: PageRun, dir: DmaDir): void {
   if (run.pfn === 0) return;
   const { pfn } = run;
   run.pfn = 0;
   host.i32.fill(0, host.dmaAt + run.firstIdx, host.dmaAt + run.firstIdx + 2 ** run.order);
+  endMapping(host, pfn, run.order, dir);
+}
+
+/** Ends a mapping of the host's device; when that throws, with a warning and no more: the memory goes its way. */
+export function endMapping(host: Host, pfn: number, order: number, dir: DmaDir): void {
   try {
-    host.dma?.unmap(pfn, run.order, dir);
+    host.dma?.unmap(pfn, order, dir);
   } catch (error) {
-    host.warn("WARN_NETMEM_DMA_UNMAP", `page ${run.firstIdx}: ${String(error)}`);
+    host.warn("WARN_NETMEM_DMA_UNMAP", `page frame ${pfn}: ${String(error)}`);
   }
 }
 

@@ -12,28 +12,32 @@ const IDX_MASK = IDX_MASK_;
 
 export class RunTable {
   // "declare": see docs/decisions/0007. Hot fields first.
-  declare private readonly slotOf: Uint16Array;
+  declare private readonly slotOf: Int32Array;
   declare private readonly slots: (PageRun | null)[];
+  /** Slots without a run. */
+  declare private readonly gaps: number[];
   declare private readonly host: Host;
 
-  /** Two bytes per page of the arena. */
+  /** Four bytes per page of the arena. */
   constructor(host: Host) {
-    this.slotOf = new Uint16Array(host.layout.pageCount);
+    this.slotOf = new Int32Array(host.layout.pageCount);
     this.slots = [];
+    this.gaps = [];
     this.host = host;
   }
 
   /** Control path. */
   add(run: PageRun): void {
-    const gap = this.slots.indexOf(null);
-    const slot = gap < 0 ? this.slots.length : gap;
+    const slot = this.gaps.pop() ?? this.slots.length;
     this.slots[slot] = run;
     this.slotOf.fill(slot + 1, run.firstIdx, run.firstIdx + (1 << run.order));
   }
 
   /** Control path. */
   remove(run: PageRun): void {
-    this.slots[this.slots.indexOf(run)] = null;
+    const slot = this.slotOf[run.firstIdx]! - 1;
+    this.slots[slot] = null;
+    this.gaps.push(slot);
     this.slotOf.fill(0, run.firstIdx, run.firstIdx + (1 << run.order));
   }
 
@@ -50,8 +54,18 @@ export class RunTable {
     return (ref & 1) === 0 && (this.slotOf[(ref >>> 1) & IDX_MASK]! | 0) !== 0;
   }
 
-  /** References of free pages into `out[0..n)`, from the first run that has any on: what lies behind drains. Returns n. */
+  /**
+   * References of free pages into `out[0..n)`, from the first run that has any on: what lies behind drains. Returns n. When
+   * none is free it looks whether others have let go of pages.
+   */
   take(out: Int32Array, max: number): number {
+    const n = this.takeFree(out, max);
+    if (n > 0 || this.heldCount() === 0) return n;
+    for (let slot = 0; slot < this.slots.length; slot++) this.slots[slot]?.recoverHeld();
+    return this.takeFree(out, max);
+  }
+
+  private takeFree(out: Int32Array, max: number): number {
     const { slots } = this;
     let n = 0;
     for (let slot = 0; slot < slots.length && n < max; slot++) {
@@ -80,10 +94,6 @@ export class RunTable {
     let whole = 0;
     for (let n = 0; n < this.slots.length; n++) if (this.slots[n]?.isWhole() === true) whole++;
     return whole;
-  }
-
-  recoverHeld(): void {
-    for (let n = 0; n < this.slots.length; n++) this.slots[n]?.recoverHeld();
   }
 
   /** A copy. Control path. */

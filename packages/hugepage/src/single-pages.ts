@@ -12,6 +12,7 @@ import {
   type PageRef,
   type PoolHandle,
 } from "@netmem/core";
+import { endMapping } from "./mapped-run.ts";
 
 const IDX_MASK = IDX_MASK_;
 
@@ -42,15 +43,12 @@ export class SinglePages {
     return n;
   }
 
-  /** Unmaps a page; the core gives it to the page allocator. */
+  /** Unmaps a page; the core gives it to the page allocator, also when the device throws. */
   drop(pool: PoolHandle, ref: NetmemRef): void {
-    const { dma, i32, dmaAt } = this.host;
     const idx = (ref >>> 1) & IDX_MASK;
     this.ownBits[idx >>> 5] = this.ownBits[idx >>> 5]! & ~(1 << (idx & 31));
     this.count--;
-    const pfn = i32[dmaAt + idx]!;
-    i32[dmaAt + idx] = 0;
-    if (pfn !== 0) dma?.unmap(pfn, 0, pool.dmaDir);
+    this.unmap(pool, idx);
   }
 
   /** Whether it gave the page, and has not dropped it. */
@@ -81,17 +79,20 @@ export class SinglePages {
         out[n++] = page;
       }
     } catch (cause) {
-      for (let m = 0; m < n; m++) this.unmapAndFree(pool, dma, asPageRef(out[m]!));
+      for (let m = 0; m < n; m++) {
+        this.unmap(pool, (out[m]! >>> 1) & IDX_MASK);
+        pages.freePage(asPageRef(out[m]!));
+      }
       for (; k < got; k++) pages.freePage(asPageRef(out[k]!));
       throw cause;
     }
     return n;
   }
 
-  private unmapAndFree(pool: PoolHandle, dma: DmaDevice, page: PageRef): void {
-    const at = this.host.dmaAt + ((page >>> 1) & IDX_MASK);
-    dma.unmap(this.host.i32[at]!, 0, pool.dmaDir);
+  private unmap(pool: PoolHandle, idx: number): void {
+    const at = this.host.dmaAt + idx;
+    const pfn = this.host.i32[at]!;
     this.host.i32[at] = 0;
-    this.host.pages.freePage(page);
+    if (pfn !== 0) endMapping(this.host, pfn, 0, pool.dmaDir);
   }
 }

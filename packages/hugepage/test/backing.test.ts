@@ -1,9 +1,10 @@
-import { idxOf, type PageRef } from "@netmem/core";
+import { idxOf, makeRef, type PageRef } from "@netmem/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createHugeProvider, createModelBacking, withHugeLimit } from "../src/index.ts";
 import { PageRun } from "../src/page-run.ts";
 import { Places } from "../src/places.ts";
+import { RunTable } from "../src/run-table.ts";
 import { BarePool, expectCode, idxsOf, makeBench, MIB } from "./fixture.ts";
 
 describe("the model backing", () => {
@@ -115,6 +116,16 @@ describe("places", () => {
     const blocks = Array.from({ length: 3 }, () => host.pages.allocPages(10));
     expect(blocks.every((block) => block !== 0 && host.bufferBytes(block) === 4 * MIB)).toBe(true);
   });
+});
+
+test("more runs than 16 bits number", () => {
+  const { host } = makeBench();
+  const table = new RunTable(host);
+  const run = new PageRun(host, host.layout.firstPageIdx, 0, 0);
+  for (let n = 0; n < 2 ** 16; n++) table.add(run);
+  const last = new PageRun(host, host.layout.firstPageIdx, 0, 0);
+  table.add(last);
+  expect(table.find(makeRef(last.firstIdx, 0, 0))).toBe(last);
 });
 
 test("a run is a set: random takes and returns against a model", () => {

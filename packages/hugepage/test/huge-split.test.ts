@@ -143,6 +143,8 @@ describe("the largest blocks that there are, split", () => {
       { minOrder: 0 },
       { maxOrder: 4, minOrder: 5 },
       { retryMs: 0 },
+      // More than a timer takes: it would fire at once.
+      { retryMs: 2 ** 31 },
     ]) {
       expectCode("ERR_NETMEM_INVALID_PARAM", () => createHugeSplitProvider(host, params));
     }

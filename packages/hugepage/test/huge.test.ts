@@ -279,6 +279,39 @@ describe("huge pages, preallocated", () => {
     pool.giveMany(singles);
     expect(host.pages.freePageCount()).toBe(free);
   });
+
+  test("single pages whose unmap throws go back to the page allocator, with a warning each", () => {
+    const { bench, host, provider } = setUp({ chunks: 1 });
+    const pool = new BarePool(host, provider);
+    pool.take(512);
+    const free = host.pages.freePageCount();
+    const singles = pool.take(3);
+    host.dma!.unmap = () => {
+      throw new Error("IOMMU says no");
+    };
+    pool.giveMany(singles);
+    expect([host.pages.freePageCount(), provider.stats().fallbackOut]).toEqual([free, 0]);
+    expect(bench.warnings.map(({ code }) => code)).toEqual(Array.from({ length: 3 }, () => "WARN_NETMEM_DMA_UNMAP"));
+  });
+
+  test("a map of single pages throws, and so does the unmap of those before: none is lost", () => {
+    const { bench, host, provider } = setUp({ chunks: 1 });
+    const pool = new BarePool(host, provider);
+    pool.take(512);
+    const free = host.pages.freePageCount();
+    const dma = host.dma!;
+    const map = dma.map.bind(dma);
+    let maps = 0;
+    dma.map = (ref, order, dir) => {
+      if (++maps === 5) throw new Error("the map says no");
+      return map(ref, order, dir);
+    };
+    dma.unmap = () => {
+      throw new Error("IOMMU says no");
+    };
+    expect(() => pool.take(10)).toThrow("the map says no");
+    expect([host.pages.freePageCount(), bench.warnings.length]).toEqual([free, 4]);
+  });
 });
 
 /** Maps everything, at its own place. */

@@ -117,8 +117,8 @@ function isFreeForPool(pool: PoolState, ref: NetmemRef): boolean {
   const gen = ref >>> GEN_SHIFT;
   const isPlain = meta === (PLAIN_OUT | gen);
   if (!isPlain && (meta & FREE_MASK) !== gen) return false;
-  const { layout } = pool.host;
-  if (ref <= 0 || idx < layout.firstPageIdx || idx >= layout.maxNetmems) return false;
+  const { firstPageIdx, pageCount, maxNetmems } = pool.host.layout;
+  if (ref <= 0 || idx < firstPageIdx || idx >= maxNetmems || (ref & 1) !== (idx < pageCount ? 0 : 1)) return false;
   return isPlain || isOwned(pool, ref);
 }
 

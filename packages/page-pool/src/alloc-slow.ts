@@ -17,7 +17,7 @@ import { refillLocal, wantedNid } from "./numa.ts";
 import type { PoolDebug } from "./pool-debug.ts";
 import { failDestroyed } from "./pool-errors.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
-import { clearForEntry, enterPool, releaseFromPool } from "./release.ts";
+import { clearForEntry, enterPool, releaseFromPool, unmapPage } from "./release.ts";
 import { allocsAreFast, foldFast } from "./slow-mode.ts";
 
 const GEN_SHIFT = GEN_SHIFT_;
@@ -30,9 +30,10 @@ const HOLD = OWN_HOLD_;
 export function allocSlow(pool: PoolState): NetmemRef | 0 {
   if ((pool.slow & SlowBit.Detached) !== 0) failDestroyed(pool, "an allocation");
   const i32 = pool.i32;
-  const count = i32[pool.at]!;
-  if (count > 0) return allocCached(pool, count);
+  if (i32[pool.at]! > 0) return allocCached(pool);
   pool.host.drainInbox();
+  // What came home may have served a waiter, for whom the cache was refilled.
+  if (i32[pool.at]! > 0) return allocCached(pool);
   foldRing(i32, pool.countersAt, pool.ring.produced);
   if (pool.ring.isEmpty()) {
     bump(i32, pool.countersAt + C_EMPTY);
@@ -73,8 +74,9 @@ export function failShort(out: Int32Array, max: number): never {
 }
 
 /** The cache has buffers, but the countdown ran out or the pool is in a slow mode. */
-function allocCached(pool: PoolState, count: number): NetmemRef {
+function allocCached(pool: PoolState): NetmemRef {
   const i32 = pool.i32;
+  const count = i32[pool.at]!;
   if (allocsAreFast(pool)) {
     foldFast(pool);
     i32[pool.at + LEFT] = i32[pool.at + LEFT]! - 1;
@@ -174,9 +176,9 @@ function adoptEach(pool: PoolState, got: number): number {
 
 /** Undoes as much of a page's entry as was done. */
 function takeBack(pool: PoolState, page: PageRef): void {
-  const idx = (page >>> 1) & IDX_MASK;
-  if (pool.i32[idx] === (pool.pooledTag | (page >>> GEN_SHIFT))) return releaseFromPool(pool, page);
-  pool.dma?.unmap(idx);
+  const isEntered = pool.i32[(page >>> 1) & IDX_MASK] === (pool.pooledTag | (page >>> GEN_SHIFT));
+  if (isEntered) return releaseFromPool(pool, page);
+  unmapPage(pool, page);
   pool.host.pages.freePage(page);
 }
 

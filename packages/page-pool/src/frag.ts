@@ -34,7 +34,7 @@ export interface FragPool extends PoolState {
   put(ref: NetmemRef, dmaSyncSize: number, allowDirect: boolean): void;
 }
 
-export function alignFrag(sizeBytes: number): number {
+function alignFrag(sizeBytes: number): number {
   return (sizeBytes + FRAG_ALIGN_BYTES - 1) & -FRAG_ALIGN_BYTES;
 }
 
@@ -56,7 +56,7 @@ export function allocFrag(pool: FragPool, sizeBytes: number): NetmemRef | 0 {
  * A piece of `sizeBytes` from the current fragment page, or from a new one (`page_pool_alloc_frag_netmem`). Its offset
  * is left in `pool.lastOffset`.
  */
-export function allocFragSlow(pool: FragPool, sizeBytes: number): NetmemRef | 0 {
+function allocFragSlow(pool: FragPool, sizeBytes: number): NetmemRef | 0 {
   const max = pool.bufferBytes;
   if (!(sizeBytes >= 1 && sizeBytes <= max)) {
     pool.host.warn("WARN_NETMEM_FRAG_SIZE", `fragment of ${sizeBytes} bytes asked from a pool of ${max}-byte buffers`);

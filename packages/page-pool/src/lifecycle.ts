@@ -16,7 +16,7 @@ import type { PoolDma } from "./pool-dma.ts";
 import { releaseHome } from "./pool-home.ts";
 import { untiePool } from "./pool-ties.ts";
 import { type PoolState, SlowBit } from "./pool-state.ts";
-import { popCache, releaseFromPool } from "./release.ts";
+import { popCache, releaseFromPool, warnUnmap } from "./release.ts";
 import { setSlow } from "./slow-mode.ts";
 import { readStats } from "./stats.ts";
 
@@ -59,7 +59,7 @@ export function destroyPool(pool: PoolState): boolean {
 }
 
 /** One attempt to free a destroyed pool: empties what it holds and looks whether anything is still out. */
-export function tryRelease(pool: PoolState): boolean {
+function tryRelease(pool: PoolState): boolean {
   if (pool.freed) return true;
   pool.host.drainInbox();
   // What came home may have been what the last attempt waited for.
@@ -112,7 +112,7 @@ function scrub(pool: PoolState): void {
  */
 function unmapAll(pool: PoolState, dma: PoolDma): void {
   setSlow(pool, SlowBit.DmaSync, false);
-  dma.unmapAll((error) => pool.host.warn("WARN_NETMEM_DMA_UNMAP", `${pool.params.name} ${pool.id}: ${String(error)}`));
+  dma.unmapAll((error) => warnUnmap(pool, error));
 }
 
 function freePool(pool: PoolState): void {

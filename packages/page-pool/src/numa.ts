@@ -5,7 +5,7 @@ import { type PoolState, SlowBit } from "./pool-state.ts";
 import { popCache, releaseFromPool } from "./release.ts";
 
 /** The memory node that the pool wants its pages from: its own, or that of the running CPU. */
-export function preferredNid(pool: PoolState): number {
+function preferredNid(pool: PoolState): number {
   if (pool.nid !== NO_NODE) return pool.nid;
   const last = pool.host.nodeCount - 1;
   const { nid } = pool.context;

@@ -57,7 +57,7 @@ export interface PagePoolParams {
   readonly rxq?: RxQueueInfo | null;
   /** Device that lists the pool; default: the queue's. A pool without a device is listed on the host only. */
   readonly ifindex?: number;
-  /** Called once per buffer when it enters the pool, never when it is recycled. */
+  /** Called once per buffer when it enters the pool, never when it is recycled; in a refill, so it must not use the pool. */
   readonly initCallback?: (ref: NetmemRef) => void;
   /**
    * Zero readable buffers when they enter the pool, before the device and `initCallback` see them; never when they are

@@ -25,7 +25,10 @@ export const SlowBit = {
 /** Slow modes that allocations have to know of; in all others they stay fast. */
 export const ALLOC_SLOW: number = SlowBit.Debug | SlowBit.Detached;
 
-/** Hooks on the pool's books (kernel: the page_pool tracepoints). They run on slow paths only. */
+/**
+ * Hooks on the pool's books (kernel: the page_pool tracepoints). They run on slow paths only, in the middle of a refill or a
+ * release: they must not use the pool.
+ */
 export interface PoolTracer {
   /** A buffer entered the pool; `holdCount` includes it. */
   hold?(ref: NetmemRef, holdCount: number): void;

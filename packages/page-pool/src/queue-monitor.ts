@@ -89,8 +89,9 @@ export class QueueMonitor {
     checkInt("everyMs", everyMs, 1, 2 ** 31 - 1);
     this.stop();
     const tick = (): void => {
-      this.sample();
+      // Before the report, whose receiver may stop.
       this.timer = this.pool.freed ? 0 : this.pool.host.clock.setTimer(tick, everyMs);
+      this.sample();
     };
     this.timer = this.pool.host.clock.setTimer(tick, everyMs);
   }

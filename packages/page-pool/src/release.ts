@@ -60,12 +60,26 @@ export function releaseFromPool(pool: PoolState, ref: NetmemRef): void {
   const i32 = pool.i32;
   pool.debug?.forget((ref >>> 1) & IDX_MASK);
   if (pool.provider !== null) return releaseToProvider(pool, ref);
-  pool.dma?.unmap((ref >>> 1) & IDX_MASK);
+  unmapPage(pool, ref);
   const release = (i32[pool.at + RELEASE]! + 1) | 0;
   i32[pool.at + RELEASE] = release;
   makePlain(pool.host, ref);
   putNetmem(pool.host, ref);
   pool.tracer?.release?.(ref, release >>> 0);
+}
+
+/** Takes a page's mapping away, if it has one of the pool's. A device that throws is warned about: the page goes its way. */
+export function unmapPage(pool: PoolState, ref: NetmemRef): void {
+  if (pool.dma === null) return;
+  try {
+    pool.dma.unmap((ref >>> 1) & IDX_MASK);
+  } catch (error) {
+    warnUnmap(pool, error);
+  }
+}
+
+export function warnUnmap(pool: PoolState, error: unknown): void {
+  pool.host.warn("WARN_NETMEM_DMA_UNMAP", `${pool.params.name} ${pool.id}: ${String(error)}`);
 }
 
 /** A page that others still hold keeps its reference; any other buffer gets the next generation on its way out. */

@@ -1,4 +1,4 @@
-import { isNetmemError, type NetmemRef, returnNetmem } from "@netmem/core";
+import { asPageRef, isNetmemError, type NetmemRef, returnNetmem } from "@netmem/core";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { checkPoolInvariants, createPagePool, type PagePool, type PagePoolParams } from "../src/index.ts";
@@ -103,6 +103,22 @@ test("a put that another holder survives wakes nobody", async () => {
   expect([await outcome(waiting), waiters(pool)]).toEqual(["waiting", 1]);
   pool.putFullPage(ref);
   expect(waiters(pool)).toBe(0);
+});
+
+test("an allocation that brings a buffer home for one waiter finds what the next one left in the cache", async () => {
+  const bench = makeThreads(1);
+  const pool = createPagePool(bench.host, { poolSize: 64, reclaim: false });
+  const ref = take(pool);
+  const hoard = takeMany(pool, pool.inflight() - 1);
+  for (let page = bench.host.pages.allocPages(0); page !== 0; page = bench.host.pages.allocPages(0)) hoard.push(page);
+  const waiting = Promise.all([pool.allocWait(), pool.allocWait()]);
+  for (const page of hoard.slice(-200)) bench.host.pages.freePage(asPageRef(page));
+  returnNetmem(bench.workers[0]!, ref);
+  // The first gets the worker's buffer, the second a fresh one, and there are 63 left for this call.
+  expect(pool.allocNetmem()).not.toBe(0);
+  checkPoolInvariants(pool);
+  expect([waiters(pool), pool.getStats().alloc.slow]).toEqual([0, 2]);
+  await waiting;
 });
 
 test("timeout, abort, destroy, bad parameters", async () => {

@@ -4,7 +4,12 @@ import {
   COMMON_LOCK,
   holdReturns,
   lockHolder,
+  META_GEN_MASK,
+  META_OWNER_SHIFT,
   type NetmemRef,
+  NetmemState,
+  OWNER_ORDER0,
+  ownerTag,
   refNetmem,
   returnNetmem,
 } from "@netmem/core";
@@ -140,10 +145,14 @@ test("its pools live on, destroyed, until their last buffer came home to the cal
   const { host, clock } = bench;
   const [dead, other] = bench.workers;
   installPagePools(host);
-  const free = (): number => [host, other!].reduce((sum, one) => sum + one.pages.freePageCount(), 0) / 2;
   const pool = createPagePool(dead!, { name: "of the dead", poolSize: 64 });
   const refs = takeMany(pool, 5);
   const frag = pool.allocFrag(100);
+  const { firstPageIdx, pageCount } = host.layout;
+  const pages = Array.from({ length: pageCount - firstPageIdx }, (_, n) => firstPageIdx + n).filter(
+    (idx) => host.i32[idx]! >>> META_OWNER_SHIFT === pool.ownerId,
+  );
+  expect(pages.length).toBe(64);
   pool.putFullPage(refs[0]!);
   returnNetmem(other!, refs[1]!);
   const report = host.reclaim(1);
@@ -161,7 +170,9 @@ test("its pools live on, destroyed, until their last buffer came home to the cal
   clock.advance(1000);
   expect([host.owners.get(pool.ownerId), host.pools.list(), host.returnCounts.refused]).toEqual([null, [], 0]);
   expect(host.workers.list().map(({ workerId }) => workerId)).toEqual([0, 2]);
-  expect(free()).toBeGreaterThan(0);
+  // All of them are back with the page allocator, on this thread's list.
+  const free = ownerTag(OWNER_ORDER0, NetmemState.Pooled);
+  expect(pages.filter((idx) => (host.i32[idx]! & ~META_GEN_MASK) !== free)).toEqual([]);
 });
 
 test("a pool that mapped for a device: its mappings are taken down", () => {

@@ -64,6 +64,45 @@ describe("which pages are mapped", () => {
     expect(pool.freed).toBe(true);
   });
 
+  test("#121 a device that throws at every unmap: puts and destroy are right, and no page is lost", () => {
+    const dma = new FakeDmaDevice();
+    const bench = makeBench({ dma });
+    makePool(bench).destroy();
+    const free = bench.host.pages.freePageCount();
+    const pool = makePool(bench, { flags: SYNCED, maxLenBytes: 64, poolSize: 1 });
+    const refs = takeMany(pool, 5);
+    dma.unmap = () => {
+      throw new Error("IOMMU says no");
+    };
+    // The ring has room for one; the others are released.
+    for (const ref of refs) pool.putFullPage(ref);
+    checkPoolInvariants(pool);
+    expect(books(pool)).toMatchObject({ ringFull: 4, rel: 4, inCache: 59, inRing: 1 });
+    expect(pool.destroy()).toBe(true);
+    expect(bench.host.pages.freePageCount()).toBe(free);
+    expect(bench.warnings.filter(({ code }) => code === "WARN_NETMEM_DMA_UNMAP")).toHaveLength(64);
+  });
+
+  test("#121 a hook and then the unmap throw in a refill: the hook's error comes out, and no page is lost", () => {
+    const dma = new FakeDmaDevice();
+    const bench = makeBench({ dma });
+    makePool(bench).destroy();
+    const free = bench.host.pages.freePageCount();
+    const entered: NetmemRef[] = [];
+    const initCallback = (ref: NetmemRef): void => {
+      if (entered.push(ref) === 10) throw new Error("the hook says no");
+    };
+    const pool = makePool(bench, { flags: SYNCED, maxLenBytes: 64, initCallback });
+    dma.unmap = () => {
+      throw new Error("IOMMU says no");
+    };
+    expect(() => pool.allocNetmem()).toThrow("the hook says no");
+    checkPoolInvariants(pool);
+    expect(books(pool)).toMatchObject({ hold: 10, rel: 1, inCache: 9 });
+    expect(pool.destroy()).toBe(true);
+    expect(bench.host.pages.freePageCount()).toBe(free);
+  });
+
   test("#124 getDmaAddr: 0 without DmaMap, 0 in the cache of another pool", () => {
     const bench = makeBench({ dma: new FakeDmaDevice() });
     const [plain, mapped] = [makePool(bench), makePool(bench, { flags: PagePoolFlag.DmaMap })];

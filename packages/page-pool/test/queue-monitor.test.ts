@@ -117,6 +117,28 @@ describe("8.10 standing queues", () => {
     expect([monitor.depthNow(), bench.clock.pendingCount]).toEqual([0, 0]);
   });
 
+  test("8.10 whoever gets the report may stop the monitor; one that throws does not", () => {
+    let calls = 0;
+    const onChange = (): void => {
+      calls++;
+      throw new Error("the receiver's own");
+    };
+    const { bench, pool, monitor } = watch({ onChange });
+    const queue = takeMany(pool, 20);
+    monitor.start(10);
+    expect(() => bench.clock.advance(1000)).toThrow("the receiver's own");
+    for (const ref of queue) pool.putFullPage(ref);
+    expect(() => bench.clock.advance(1000)).toThrow("the receiver's own");
+    expect([calls, monitor.isStanding, bench.clock.pendingCount]).toEqual([2, false, 1]);
+    monitor.stop();
+
+    const stopping = watch({ onChange: () => stopping.monitor.stop() });
+    takeMany(stopping.pool, 20);
+    stopping.monitor.start(10);
+    stopping.bench.clock.advance(1000);
+    expect([stopping.monitor.isStanding, stopping.bench.clock.pendingCount]).toEqual([true, 0]);
+  });
+
   test("8.10 parameters", () => {
     const pool = makePool(makeBench());
     const onChange = (): void => {};
