@@ -44,7 +44,7 @@ export class Sink {
       const skb = asSkbRef(skbs[n]!);
       const { view, seq, segment, host } = this;
       this.delivered++;
-      if (segment.parse(host.u8, view.of(skb).data)) {
+      if (segment.parse(host.u8, view.of(skb).data, view.len)) {
         this.maxSegments = Math.max(this.maxSegments, view.gsoSegs);
         this.maxBytes = Math.max(this.maxBytes, view.len);
         seq.start(skb, segment.headerBytes, segment.payloadBytes);

@@ -76,7 +76,7 @@ export class Stand {
   private send(frame: Uint8Array, lenBytes: number): void {
     const { segment } = this;
     if (!this.nic.receive(frame, 0, lenBytes)) return;
-    if (segment.parse(frame, 0)) {
+    if (segment.parse(frame, 0, lenBytes)) {
       this.sent.add(segment.flow, frame.subarray(segment.headerBytes, segment.headerBytes + segment.payloadBytes));
     }
     this.packets++;

@@ -1,4 +1,6 @@
 const ETHERNET_BYTES = 14;
+const IPV4_BYTES = 20;
+const TCP_BYTES = 20;
 const TCP = 6;
 
 function u16(bytes: Uint8Array, at: number): number {
@@ -14,8 +16,12 @@ export class TcpSegment {
   /** Bytes of payload, as the IP header says: Ethernet may have padded the frame. */
   payloadBytes = 0;
 
-  /** Reads the headers of an Ethernet frame at `at`; false for anything but unfragmented TCP with payload. */
-  parse(bytes: Uint8Array, at: number): boolean {
+  /**
+   * Reads the headers of an Ethernet frame of `lenBytes` bytes at `at`; false for anything but unfragmented TCP with
+   * payload, all of it there: what headers say is believed as far as the frame goes.
+   */
+  parse(bytes: Uint8Array, at: number, lenBytes: number): boolean {
+    if (lenBytes < ETHERNET_BYTES + IPV4_BYTES + TCP_BYTES) return false;
     const ip = at + ETHERNET_BYTES;
     const isIpv6 = u16(bytes, at + 12) === 0x86dd;
     if (!isIpv6 && u16(bytes, at + 12) !== 0x0800) return false;
@@ -29,6 +35,6 @@ export class TcpSegment {
     this.flow = `${addresses.join(".")} ${u16(bytes, tcp)}>${u16(bytes, tcp + 2)}`;
     this.headerBytes = ETHERNET_BYTES + ipBytes + tcpBytes;
     this.payloadBytes = packetBytes - ipBytes - tcpBytes;
-    return this.payloadBytes > 0;
+    return tcpBytes >= TCP_BYTES && this.payloadBytes > 0 && ETHERNET_BYTES + packetBytes <= lenBytes;
   }
 }

@@ -49,9 +49,9 @@ export class MixedDriver implements QueueDriver {
   declare private readonly xdp: XdpBuff;
   /** Buffer that a slot's descriptor points at. */
   declare private readonly refs: Int32Array;
-  private pools: readonly [PagePool, PagePool] | null = null;
-  /** Buffers posted since the start: says whose turn it is. */
-  private posted = 0;
+  declare private pools: readonly [PagePool, PagePool] | null;
+  /** Who gives the next buffer: the first pool, the second, or the page allocator. */
+  declare private turn: number;
 
   constructor(host: Host, queue: RxQueue, hw: NicQueue, params: MixedDriverParams = {}) {
     this.host = host;
@@ -62,11 +62,12 @@ export class MixedDriver implements QueueDriver {
     this.tx = new FrameTx(host, hw, queue.counters);
     this.xdp = new XdpBuff(host, queue.info, host.pageSizeBytes, params);
     this.refs = new Int32Array(hw.rx.size);
+    this.pools = null;
+    this.turn = 0;
   }
 
   start(): void {
-    const pools = [this.createPool("first"), this.createPool("second")] as const;
-    this.host.mem.regMemModel(this.queue.info, MemType.PagePool, pools[0]);
+    const pools = this.createPools();
     this.pools = pools;
     this.refill(pools);
     this.hw.enable(this.queue.napi);
@@ -118,6 +119,21 @@ export class MixedDriver implements QueueDriver {
     return sum;
   }
 
+  /** Both pools, the first of them registered as the queue's memory; none when something fails. */
+  private createPools(): readonly [PagePool, PagePool] {
+    const first = this.createPool("first");
+    let second: PagePool | null = null;
+    try {
+      second = this.createPool("second");
+      this.host.mem.regMemModel(this.queue.info, MemType.PagePool, first);
+      return [first, second];
+    } catch (error) {
+      first.destroy();
+      second?.destroy();
+      throw error;
+    }
+  }
+
   private createPool(name: string): PagePool {
     const { host, queue } = this;
     return createPagePool(host, {
@@ -165,13 +181,13 @@ export class MixedDriver implements QueueDriver {
   private refill([first, second]: readonly [PagePool, PagePool]): void {
     const { rx, refs, host } = this;
     for (let room = rx.room; room > 0; room--) {
-      const turn = this.posted % 3;
+      const { turn } = this;
       const ref = turn === 0 ? first.allocPages() : turn === 1 ? second.allocPages() : host.pages.allocPages(0);
       if (ref === 0) {
         this.queue.counters.add(QueueCounter.AllocFailed, 1);
         return;
       }
-      this.posted = (this.posted + 1) | 0;
+      this.turn = turn === 2 ? 0 : turn + 1;
       refs[rx.producer & rx.mask] = ref;
       rx.post((ref >>> 1) & IDX_MASK, HEADROOM_BYTES, BUFFER_BYTES, 0);
     }

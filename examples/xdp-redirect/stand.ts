@@ -88,6 +88,8 @@ export function closeStand({ ports, clock, host, freePages }: Stand): number {
 /** Sends a packet for network 10.0.n.0/24 where the map says, with new addresses; one without a place is dropped. */
 function forward(u8: Uint8Array, map: DevMap, xdp: XdpBuff): number {
   const at = xdp.data;
+  // Behind its end lies what the buffer held before.
+  if (xdp.dataEnd - at < HEADER_BYTES) return XdpVerdict.Drop;
   const verdict = map.redirect(xdp, u8[at + NETWORK_AT]!, XdpVerdict.Drop);
   if (verdict !== XdpVerdict.Redirect) return verdict;
   for (let n = 0; n < 6; n++) {

@@ -1,5 +1,9 @@
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { CaptureReader, createPcapWriter, PacketInfo, ReadStatus } from "@netmem/capture";
 import { expect, test } from "vitest";
 import { FlowLog } from "../flow-log.ts";
 import { Stand } from "../stand.ts";
@@ -16,6 +20,37 @@ test("every TCP byte of the capture reaches the sink once, in order, in fewer pa
   expect(sink.arrived - sink.delivered).toBeGreaterThan(50);
   expect(sink.maxSegments).toBeGreaterThan(3);
   expect([skbs.liveCount, driver.inflight()]).toEqual([0, 0]);
+});
+
+/** The capture as a recorder with a snap length of 300 bytes would have made it. */
+function cutCapture(): Uint8Array {
+  const chunks: Uint8Array[] = [];
+  const writer = createPcapWriter({ onChunk: (chunk) => chunks.push(chunk), snapLenBytes: 300 });
+  const reader = new CaptureReader();
+  const [frame, info] = [new Uint8Array(16_384), new PacketInfo()];
+  reader.push(readFileSync(capture));
+  while (reader.nextInto(frame, 0, frame.length, info) === ReadStatus.packet) {
+    writer.writePacket(frame, 0, info.storedLenBytes, info);
+  }
+  writer.flush();
+  return Buffer.concat(chunks);
+}
+
+test("what the recorder cut is no TCP payload: neither what was in the buffer before nor an error", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "tcp-gro-sink-"));
+  try {
+    const file = join(dir, "cut.pcap");
+    writeFileSync(file, cutCapture());
+    const stand = new Stand();
+    await stand.replay(file);
+    const { sink, sent, driver, skbs } = stand;
+    expect(sink.log.differencesTo(sent)).toEqual([]);
+    expect([sink.log.bytes > 1000, skbs.liveCount, driver.inflight()]).toEqual([true, 0, 0]);
+    // A whole packet carries no more than its 300 bytes less headers.
+    expect(sent.bytes).toBeLessThan(sink.arrived * 246);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 });
 
 test("the log notices a byte that differs, and bytes that are missing or in another order", () => {

@@ -70,6 +70,22 @@ test("a network without a place in the map is dropped; one whose device is close
   expect(closeStand(stand)).toBe(0);
 });
 
+test("a packet that ends before its address is dropped, not forwarded by what an earlier one left in the buffer", () => {
+  const stand = makeStand();
+  const [left] = stand.ports;
+  for (let n = 0; n < 600; n++) {
+    left.nic.receive(bytes, 0, writePacket(bytes, 1, n, 100));
+    if (n % 16 === 15) stand.scheduler.runUntilIdle();
+  }
+  stand.scheduler.runUntilIdle();
+  const before = left.device.getStats()[0]!;
+  left.nic.receive(bytes, 0, 32);
+  stand.scheduler.runUntilIdle();
+  const { xdpDrop, xdpRedirect } = left.device.getStats()[0]!;
+  expect([xdpDrop - before.xdpDrop, xdpRedirect - before.xdpRedirect]).toEqual([1, 0]);
+  expect(closeStand(stand)).toBe(0);
+});
+
 test("a port that is closed with frames of the other one queued sends their buffers home", () => {
   const stand = makeStand();
   const [left, right] = stand.ports;
@@ -77,6 +93,25 @@ test("a port that is closed with frames of the other one queued sends their buff
   for (let n = 0; n < 20; n++) left.nic.receive(bytes, 0, writePacket(bytes, 1, n, 1500));
   stand.scheduler.runUntilIdle();
   expect(right.device.getStats()[0]).toMatchObject({ txPackets: 20 });
+  expect(closeStand(stand)).toBe(0);
+});
+
+test("a port that does not start leaves no pool behind", () => {
+  const stand = makeStand();
+  const [left] = stand.ports;
+  const { host, clock } = stand;
+  left.device.close();
+  clock.advance(5000);
+  const before = [host.pools.list().length, host.pages.freePageCount()];
+  const regMemModel = host.mem.regMemModel.bind(host.mem);
+  host.mem.regMemModel = () => {
+    throw new Error("no more ids");
+  };
+  expect(() => left.device.open()).toThrow("no more ids");
+  host.mem.regMemModel = regMemModel;
+  clock.advance(5000);
+  expect([host.pools.list().length, host.pages.freePageCount()]).toEqual(before);
+  left.device.open();
   expect(closeStand(stand)).toBe(0);
 });
 

@@ -53,7 +53,8 @@ export function chunkBytesOf(options: CaptureWriterOptions): number {
 
 /** Says what is wrong with the arguments of writePacket, or "" if they are fine. */
 export function findMisuse(bytes: Uint8Array, off: number, lenBytes: number, meta: PacketMeta): string {
-  if (!(off >= 0 && lenBytes >= 0 && off + lenBytes <= bytes.length)) {
+  const isRange = Number.isInteger(off) && Number.isInteger(lenBytes) && off >= 0 && lenBytes >= 0;
+  if (!isRange || off + lenBytes > bytes.length) {
     return `${lenBytes} bytes at ${off} are not inside ${bytes.length} bytes`;
   }
   if (!(Number.isInteger(meta.tsNs) && meta.tsNs >= 0 && meta.tsNs < 1_000_000_000)) {

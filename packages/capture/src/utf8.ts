@@ -1,4 +1,5 @@
-const REPLACEMENT = 0xfffd;
+const REPLACEMENT = "\ufffd";
+const MALFORMED = -1;
 
 /** Decodes UTF-8; what is malformed becomes U+FFFD. Written out because TextDecoder is no part of the language. */
 export function decodeUtf8(view: DataView, off: number, lenBytes: number): string {
@@ -6,9 +7,9 @@ export function decodeUtf8(view: DataView, off: number, lenBytes: number): strin
   const end = off + lenBytes;
   for (let at = off; at < end;) {
     const length = sequenceBytes(view.getUint8(at));
-    const codePoint = at + length <= end ? readSequence(view, at, length) : REPLACEMENT;
-    text += String.fromCodePoint(codePoint);
-    at += codePoint === REPLACEMENT ? 1 : length;
+    const codePoint = at + length <= end ? readSequence(view, at, length) : MALFORMED;
+    text += codePoint === MALFORMED ? REPLACEMENT : String.fromCodePoint(codePoint);
+    at += codePoint === MALFORMED ? 1 : length;
   }
   return text;
 }
@@ -31,14 +32,14 @@ function sequenceBytes(first: number): number {
 function readSequence(view: DataView, at: number, length: number): number {
   const first = view.getUint8(at);
   if (length === 1) return first;
-  if (first < 0xc2 || first > 0xf4) return REPLACEMENT;
+  if (first < 0xc2 || first > 0xf4) return MALFORMED;
   let codePoint = first & (0x7f >>> length);
   for (let idx = 1; idx < length; idx++) {
     const next = view.getUint8(at + idx);
-    if ((next & 0xc0) !== 0x80) return REPLACEMENT;
+    if ((next & 0xc0) !== 0x80) return MALFORMED;
     codePoint = (codePoint << 6) | (next & 0x3f);
   }
-  return isEncodable(codePoint, length) ? codePoint : REPLACEMENT;
+  return isEncodable(codePoint, length) ? codePoint : MALFORMED;
 }
 
 function isEncodable(codePoint: number, length: number): boolean {

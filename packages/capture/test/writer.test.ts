@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { CaptureErrorCode, createPcapngWriter, createPcapWriter, LinkType, type CaptureWriter } from "../src/index.ts";
+import {
+  CaptureErrorCode,
+  CaptureReader,
+  createPcapngWriter,
+  createPcapWriter,
+  LinkType,
+  PacketInfo,
+  type CaptureWriter,
+} from "../src/index.ts";
 import { concat, readStreamed } from "./capture-bytes.ts";
 
 const meta = { originalLenBytes: 0, tsSec: 1, tsNs: 2, interfaceIdx: 0 };
@@ -45,6 +53,18 @@ describe("writers", () => {
     expect([writer.packetCount, writer.totalBytes]).toEqual([11, concat(chunks).length]);
   });
 
+  test("a name keeps its replacement characters, also those that stand for lone surrogates", () => {
+    const chunks: Uint8Array[] = [];
+    const writer = createPcapngWriter({ onChunk: (chunk) => chunks.push(chunk) });
+    writer.addInterface({ linkType: LinkType.raw, name: "a\ufffdb\ud800c" });
+    writer.writePacket(bytes, 0, 10, meta);
+    writer.flush();
+    const reader = new CaptureReader();
+    reader.push(concat(chunks));
+    reader.nextInto(new Uint8Array(10), 0, 10, new PacketInfo());
+    expect(reader.interfaces.map(({ name }) => name)).toEqual(["a\ufffdb\ufffdc"]);
+  });
+
   test("an interface can be added between packets", () => {
     const chunks: Uint8Array[] = [];
     const writer = createPcapngWriter({ onChunk: (chunk) => chunks.push(chunk) });
@@ -70,6 +90,8 @@ describe("writers", () => {
       attempt(writer, 999, 2, {});
       attempt(writer, -1, 2, {});
       attempt(writer, 0, Number.NaN, {});
+      attempt(writer, 0, 1.5, {});
+      attempt(writer, 0.5, 1, {});
       attempt(writer, 0, 1, { tsNs: 1_000_000_000 });
       attempt(writer, 0, 1, { tsNs: 0.5 });
       attempt(writer, 0, 1, { tsSec: 0.5 });

@@ -1,5 +1,5 @@
 /* data path */
-import { sumBytes as sumBytes_ } from "./skb-checksum.ts";
+import { foldSum as foldSum_, sumBytes as sumBytes_ } from "./skb-checksum.ts";
 import { PROTO_UDP as PROTO_UDP_ } from "./gro-headers.ts";
 import { SHINFO_GSO as SHINFO_GSO_ } from "./shared-info.ts";
 import {
@@ -12,6 +12,7 @@ import {
 import type { SkbSlab } from "./skb-slab.ts";
 
 const PROTO_UDP = PROTO_UDP_;
+const foldSum = foldSum_;
 const sumBytes = sumBytes_;
 const DATA = SKB_DATA_;
 const FLAGS = SKB_FLAGS_;
@@ -51,7 +52,7 @@ export function completeGro(
   if (isList) return;
   const addresses = isIpv4 ? 8 : 32;
   const sum = sumBytes(u8, data + transport - addresses, addresses) + protocol + len - transport;
-  put16(u8, data + transport + (protocol === PROTO_UDP ? 6 : 16), (sum & 0xffff) + (sum >>> 16));
+  put16(u8, data + transport + (protocol === PROTO_UDP ? 6 : 16), foldSum(sum));
 }
 
 function writeIpv4Length(u8: Uint8Array, at: number, len: number): void {

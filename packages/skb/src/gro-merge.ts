@@ -51,8 +51,8 @@ export const GRO_MAX_BYTES = 65_536;
  * the previous merge into `p` returned, `p` at first. Returns the new last one; `skb` belongs to `p` then.
  *
  * 0, and both untouched: when one may hold pool buffers and the other not, or the CPU can read one and not the other
- * (the kernel mixes those); when the data of one is shared; when `offset` lies behind the first fragment; when the result
- * would reach 64 KiB.
+ * (the kernel mixes those); when the data of one is shared; when one brought a fragment list of its own; when `offset` lies
+ * behind the first fragment; when the result would reach 64 KiB.
  *
  * @throws `ERR_NETMEM_STALE_SKB`, `ERR_NETMEM_SKB_EMPTIED`
  */
@@ -61,10 +61,10 @@ export function groReceive(slab: SkbSlab, p: SkbRef, last: SkbRef, skb: SkbRef, 
   const at = checkData(slab, skb);
   const i32 = slab.i32;
   const len = i32[at + LEN]! - offset;
-  if (((i32[pAt + FLAGS]! ^ i32[at + FLAGS]!) & SAME_BITS) !== 0 || !mayMerge(slab, pAt, at, len)) return 0;
+  const lastAt = slab.check(last);
+  if (((i32[pAt + FLAGS]! ^ i32[at + FLAGS]!) & SAME_BITS) !== 0 || !mayMerge(slab, pAt, lastAt, at, len)) return 0;
   const headLen = i32[at + LEN]! - i32[at + DATA_LEN]!;
   if (offset - headLen > firstFragLen(i32, i32[at + SHINFO]!)) return 0;
-  const lastAt = slab.check(last);
   const shinfo = i32[lastAt + SHINFO]!;
   const count = i32[shinfo + NR_FRAGS]! + i32[i32[at + SHINFO]! + NR_FRAGS]!;
   const before = i32[at + TRUESIZE]!;
@@ -97,15 +97,18 @@ export function groReceiveList(slab: SkbSlab, p: SkbRef, last: SkbRef, skb: SkbR
   const len = i32[at + LEN]! - offset;
   const headLen = i32[at + LEN]! - i32[at + DATA_LEN]!;
   if (offset > headLen || ((i32[pAt + FLAGS]! ^ i32[at + FLAGS]!) & UNREADABLE) !== 0) return 0;
-  if (!mayMerge(slab, pAt, at, len)) return 0;
+  const lastAt = slab.check(last);
+  if (!mayMerge(slab, pAt, lastAt, at, len)) return 0;
   pullOff(i32, at, offset, headLen);
-  return link(slab, pAt, slab.check(last), at, len, i32[at + TRUESIZE]!);
+  return link(slab, pAt, lastAt, at, len, i32[at + TRUESIZE]!);
 }
 
-function mayMerge(slab: SkbSlab, pAt: number, at: number, len: number): boolean {
+function mayMerge(slab: SkbSlab, pAt: number, lastAt: number, at: number, len: number): boolean {
   const i32 = slab.i32;
   if (pAt === at || len <= 0 || i32[pAt + LEN]! + len >= GRO_MAX_BYTES) return false;
-  if (i32[i32[at + SHINFO]! + FRAG_LIST] !== 0) return false;
+  // A list in the packet before its first merge is not ours to append to: `link` would forget who is on it.
+  if (i32[i32[at + SHINFO]! + FRAG_LIST] !== 0 || (lastAt === pAt && i32[i32[pAt + SHINFO]! + FRAG_LIST] !== 0))
+    return false;
   return !isClonedAt(slab, pAt) && !isClonedAt(slab, at);
 }
 

@@ -78,8 +78,8 @@ const S_LIST = S_LIST_;
 const S_ORDER = S_ORDER_;
 
 const READY_MAX = 64;
-/** Datagrams that one merged packet may hold (kernel: `UDP_GRO_CNT_MAX`). */
-const UDP_MAX_COUNT = 64;
+/** Datagrams that one merged packet may hold, and packets of a fragment list (kernel: `UDP_GRO_CNT_MAX`). */
+const MAX_COUNT = 64;
 
 /* Flags in the fourth word of a TCP header, as `u32` reads it. */
 const FIN = 0x01_0000;
@@ -115,9 +115,8 @@ export type GroDeliver = (skbs: Int32Array, count: number) => void;
  * its queue empty. Packets that do not merge pass through.
  */
 export class GroTable {
-  /** Packets received, and how many of them became part of another. */
-  declare packets: number;
-  declare merged: number;
+  declare private received: number;
+  declare private joined: number;
   declare private readonly slab: SkbSlab;
   declare private readonly deliver: GroDeliver;
   declare private readonly table: GroSlots;
@@ -131,8 +130,8 @@ export class GroTable {
   declare private pollFrom: number;
 
   constructor(slab: SkbSlab, deliver: GroDeliver, params: GroParams = {}) {
-    this.packets = 0;
-    this.merged = 0;
+    this.received = 0;
+    this.joined = 0;
     this.slab = slab;
     this.deliver = deliver;
     this.table = new GroSlots();
@@ -145,6 +144,16 @@ export class GroTable {
     this.pollFrom = 0;
   }
 
+  /** Packets received so far, modulo 2^32. */
+  get packets(): number {
+    return this.received >>> 0;
+  }
+
+  /** How many of them became part of another, modulo 2^32. */
+  get merged(): number {
+    return this.joined >>> 0;
+  }
+
   /** Packets that wait for more. */
   get held(): number {
     return this.table.held;
@@ -152,20 +161,15 @@ export class GroTable {
 
   /**
    * Takes a packet that starts with its Ethernet header (kernel: `napi_gro_receive`).
-   * @throws `ERR_NETMEM_STALE_SKB`, `ERR_NETMEM_SKB_EMPTIED`, and what the callee of a delivery throws.
+   * @throws `ERR_NETMEM_STALE_SKB`, `ERR_NETMEM_SKB_EMPTIED`; and what the callee of a delivery throws: the packet was
+   * taken then.
    */
   receive(skb: SkbRef): void {
     const at = checkData(this.slab, skb);
-    this.packets = (this.packets + 1) | 0;
-    const mode = this.read(skb, at);
-    if (mode === OFF) return this.pass(skb);
-    const slot = this.table.find(this.headers);
-    if (slot >= 0) {
-      if (this.join(slot, skb, at)) return;
-      this.complete(slot);
-    }
-    if (this.mayHold(at)) this.hold(skb, at, mode);
-    else this.pass(skb);
+    this.received = (this.received + 1) | 0;
+    this.sort(skb, at);
+    // Now that the packet has its place, since the callee may throw. A packet makes two ready at most.
+    if (this.readyCount > READY_MAX - 2) this.deliverReady();
   }
 
   /** Ends a poll that will be continued: hands on what is complete, and what has waited since an earlier poll. */
@@ -180,6 +184,19 @@ export class GroTable {
     this.completeUntil(this.table.order);
     this.pollFrom = this.table.order;
     this.deliverReady();
+  }
+
+  /** Into its flow's packet, a slot, or out. */
+  private sort(skb: SkbRef, at: number): void {
+    const mode = this.read(skb, at);
+    if (mode === OFF) return this.pass(skb);
+    const slot = this.table.find(this.headers);
+    if (slot >= 0) {
+      if (this.join(slot, skb, at)) return;
+      this.complete(slot);
+    }
+    if (this.mayHold(at)) this.hold(skb, at, mode);
+    else this.pass(skb);
   }
 
   /** Whether GRO looks at the packet, and what for; reads its headers then. */
@@ -231,7 +248,7 @@ export class GroTable {
       ? groReceiveList(slab, p, last, skb, headers.payload)
       : groReceive(slab, p, last, skb, headers.payload);
     if (next === 0) return false;
-    this.merged = (this.merged + 1) | 0;
+    this.joined = (this.joined + 1) | 0;
     slots[slot + S_LAST] = next;
     slots[slot + S_COUNT] = slots[slot + S_COUNT]! + 1;
     if (isTcp) this.advanceTcp(slot, p, word, len);
@@ -255,6 +272,8 @@ export class GroTable {
     const { slots, headers } = this;
     const { u8 } = this.slab.host;
     const at = data + headers.transport;
+    // Whole packets are sent on with the header that they came with, so the first cannot take over a flag.
+    if (slots[slot + S_LIST] === 1 && word !== slots[slot + S_TCP_WORD]) return false;
     if ((word & CWR) !== 0 || ((word ^ slots[slot + S_TCP_WORD]!) & ~MAY_DIFFER) !== 0) return false;
     if (u32(u8, at + 4) !== slots[slot + S_NEXT_SEQ] || u32(u8, at + 8) !== slots[slot + S_ACK]) return false;
     const held = this.slab.i32[this.slab.recordAt(slots[slot + S_SKB]! as SkbRef) + DATA]! + headers.transport;
@@ -272,11 +291,12 @@ export class GroTable {
     slots[slot + S_TCP_WORD] = slots[slot + S_TCP_WORD]! | (word & (FIN | PSH));
   }
 
-  /** Whether nothing can follow: a short packet, one that wants to be delivered, or enough datagrams. */
+  /** Whether nothing can follow: a short packet, one that wants to be delivered, or enough packets. */
   private isEnd(slot: number, word: number, len: number): boolean {
     const { slots } = this;
     if (len < slots[slot + S_SEG_BYTES]! || (word & ENDS_BURST) !== 0) return true;
-    return slots[slot + S_PROTOCOL] !== PROTO_TCP && slots[slot + S_COUNT]! >= UDP_MAX_COUNT;
+    const isStream = slots[slot + S_PROTOCOL] === PROTO_TCP && slots[slot + S_LIST] === 0;
+    return !isStream && slots[slot + S_COUNT]! >= MAX_COUNT;
   }
 
   /** Whether a packet may be the first of several. */
@@ -307,6 +327,7 @@ export class GroTable {
     while (this.held > 0) {
       const slot = this.table.oldest();
       if (((until - this.slots[slot + S_ORDER]!) | 0) < 0) return;
+      if (this.readyCount === READY_MAX) this.deliverReady();
       this.complete(slot);
     }
   }
@@ -334,7 +355,6 @@ export class GroTable {
 
   private pass(skb: SkbRef): void {
     this.ready[this.readyCount++] = skb;
-    if (this.readyCount === READY_MAX) this.deliverReady();
   }
 
   private deliverReady(): void {

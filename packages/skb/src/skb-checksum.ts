@@ -28,21 +28,22 @@ export function checksumSkb(slab: SkbSlab, skb: SkbRef, offset: number, lenBytes
     total += (done & 1) === 0 ? part : ((part & 0xff) << 8) | (part >>> 8);
     done += seq.len;
   }
-  return fold(total);
+  return foldSum(total);
 }
 
 /** 16-bit sum of `len` bytes from `at` on; an odd last byte is a high byte. */
 export function sumBytes(u8: Uint8Array, at: number, len: number): number {
   if (len > MAX_RUN_BYTES)
-    return fold(sumBytes(u8, at, MAX_RUN_BYTES) + sumBytes(u8, at + MAX_RUN_BYTES, len - MAX_RUN_BYTES));
+    return foldSum(sumBytes(u8, at, MAX_RUN_BYTES) + sumBytes(u8, at + MAX_RUN_BYTES, len - MAX_RUN_BYTES));
   const evenEnd = at + (len & ~1);
   let sum = 0;
   for (let n = at; n < evenEnd; n += 2) sum = (sum + ((u8[n]! << 8) | u8[n + 1]!)) | 0;
   if ((len & 1) !== 0) sum = (sum + (u8[evenEnd]! << 8)) | 0;
-  return fold(sum);
+  return foldSum(sum);
 }
 
-function fold(sum: number): number {
+/** Folds a running sum to 16 bits: carries go round, also those of a carry (RFC 1071). */
+export function foldSum(sum: number): number {
   let folded = sum >>> 0;
   while (folded > 0xffff) folded = (folded & 0xffff) + (folded >>> 16);
   return folded;

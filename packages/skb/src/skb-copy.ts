@@ -8,7 +8,7 @@ import {
 import { failUnreadableSkb } from "./skb-checksum.ts";
 import { cloneFragList } from "./skb-clone.ts";
 import { appendFrags, hasPooledIov, refFrags } from "./skb-frags.ts";
-import { consumeSkb } from "./skb-free.ts";
+import { checkReleasable, consumeSkb } from "./skb-free.ts";
 import { allocSkb, checkData, copyPacketInfo, hardStartAt, headBytesAt } from "./skb-head.ts";
 import {
   SKB_DATA as SKB_DATA_,
@@ -56,11 +56,14 @@ export function copySkb(slab: SkbSlab, skb: SkbRef): SkbRef | 0 {
 /**
  * A copy of the head that shares the fragments (kernel: `pskb_copy`): headers may be rewritten while payload stays where
  * it is. The fragments get page references and the copy has no `ppRecycle` bit, except with net_iovs of a pool, as
- * described at `expandHead`. 0 when memory or the slab is exhausted. @throws `ERR_NETMEM_STALE_SKB`
+ * described at `expandHead`. 0 when memory or the slab is exhausted.
+ *
+ * @throws `ERR_NETMEM_STALE_SKB`, `ERR_NETMEM_POOL_PAGE_FREED` as `consumeSkb`; nothing has changed then.
  */
 export function copySkbHead(slab: SkbSlab, skb: SkbRef): SkbRef | 0 {
   const from = checkData(slab, skb);
   const { host, i32 } = slab;
+  checkReleasable(slab, from);
   const copy = allocLike(slab, from, 0);
   if (copy === 0) return 0;
   const to = slab.recordAt(copy);

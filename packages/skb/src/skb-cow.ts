@@ -7,7 +7,7 @@ import { failUnreadableSkb } from "./skb-checksum.ts";
 import { copyMetadata } from "./skb-copy.ts";
 import { isPooled } from "./skb-frags.ts";
 import { consumeSkb } from "./skb-free.ts";
-import { buildSkb, checkData, putSkb, tailroomOf } from "./skb-head.ts";
+import { buildSkb, checkData, checkSizes, putSkb, tailroomOf } from "./skb-head.ts";
 import {
   SKB_FLAGS as SKB_FLAGS_,
   SKB_LEN as SKB_LEN_,
@@ -32,38 +32,52 @@ const UNREADABLE = SkbFlag.Unreadable;
  * was copied so far goes home and the original is untouched.
  *
  * @throws `ERR_NETMEM_UNREADABLE` (EFAULT) for a packet with unreadable fragments, or an allocator of buffers that the
- * CPU cannot write; `ERR_NETMEM_FRAG_LIST` (EOPNOTSUPP), `ERR_NETMEM_STALE_SKB`. Nothing has changed then.
+ * CPU cannot write; `ERR_NETMEM_FRAG_LIST` (EOPNOTSUPP), `ERR_NETMEM_SKB_NO_ROOM` (EINVAL) for a headroom below zero,
+ * `ERR_NETMEM_STALE_SKB`, `ERR_NETMEM_WRONG_THREAD`, `ERR_NETMEM_POOL_PAGE_FREED` as `consumeSkb`. Nothing has changed then.
  */
 export function cowSkb(slab: SkbSlab, skb: SkbRef, allocator: QueueAllocator, headroomBytes: number): SkbRef | 0 {
   const from = checkData(slab, skb);
   const i32 = slab.i32;
   if ((i32[from + FLAGS]! & UNREADABLE) !== 0) failUnreadableSkb(skb, "copy-on-write");
   if (i32[i32[from + SHINFO]! + FRAG_LIST] !== 0) failFragList(skb, "copy-on-write");
+  checkSizes(headroomBytes, 0);
+  slab.checkThread();
   const copy = takeHead(slab, allocator, headroomBytes);
   if (copy === 0) return 0;
-  const len = i32[from + LEN]!;
+  try {
+    if (copyAll(slab, skb, copy, allocator, i32[from + LEN]!)) {
+      copyMetadata(i32, from, slab.recordAt(copy));
+      consumeSkb(slab, skb);
+      return copy;
+    }
+  } catch (error) {
+    consumeSkb(slab, copy);
+    throw error;
+  }
+  consumeSkb(slab, copy);
+  return 0;
+}
+
+/** Fills the copy's head, then as many fragments as it takes. False when there are no more. */
+function copyAll(slab: SkbSlab, skb: SkbRef, copy: SkbRef, allocator: QueueAllocator, len: number): boolean {
   const room = tailroomOf(slab, copy);
   const linear = len < room ? len : room;
   copyBitsWithin(slab, skb, 0, putSkb(slab, copy, linear), linear);
   for (let done = linear; done < len;) {
     const size = copyToFrag(slab, skb, copy, allocator, done, len - done);
-    if (size === 0) {
-      consumeSkb(slab, copy);
-      return 0;
-    }
+    if (size === 0) return false;
     done += size;
   }
-  copyMetadata(i32, from, slab.recordAt(copy));
-  consumeSkb(slab, skb);
-  return copy;
+  return true;
 }
 
 function takeHead(slab: SkbSlab, allocator: QueueAllocator, headroomBytes: number): SkbRef | 0 {
   const ref = takeReadable(slab, allocator);
   if (ref === 0) return 0;
   const size = usableBytes(slab, allocator, ref) & ~3;
-  const fits = headroomBytes + INFO_BYTES <= size;
-  const copy = fits ? buildSkb(slab, ref, startOf(allocator), size, headroomBytes) : 0;
+  const start = startOf(allocator);
+  const fits = headroomBytes + INFO_BYTES <= size && (start & 3) === 0;
+  const copy = fits ? buildSkb(slab, ref, start, size, headroomBytes) : 0;
   if (copy === 0) allocator.put(ref, 0, false);
   return copy;
 }

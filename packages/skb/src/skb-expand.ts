@@ -14,6 +14,7 @@ import { checkPlainData, dropData, freeHead } from "./skb-free.ts";
 import {
   allocHead,
   checkData,
+  checkSizes,
   copyPacketInfo,
   hardStartAt,
   headBytesAt,
@@ -62,12 +63,19 @@ const SPARE_BYTES = 128;
  * recycles, its pool lets go of the page, as in the kernel. A pool's net_iovs have no page to count, and the kernel
  * would leave the skb with a buffer that its pool hands out again; such an skb gets pool-level references and keeps the
  * bit.
+ *
+ * @throws `ERR_NETMEM_SKB_NO_ROOM` (EINVAL) for room below zero, `ERR_NETMEM_POOL_PAGE_FREED` for a pool's buffer in an skb
+ * without the bit, `ERR_NETMEM_WRONG_THREAD` for a shared fragment list on a thread that the slab was shared with,
+ * `ERR_NETMEM_STALE_SKB`, `ERR_NETMEM_SKB_EMPTIED`; nothing has changed then.
  */
 export function expandHead(slab: SkbSlab, skb: SkbRef, headroomBytes: number, tailroomBytes: number): boolean {
   const at = checkData(slab, skb);
   const { host, i32 } = slab;
   const flags = i32[at + FLAGS]!;
+  checkSizes(headroomBytes, tailroomBytes);
   if ((flags & PP_RECYCLE) === 0) checkPlainData(slab, at);
+  // A shared fragment list will be cloned.
+  if (i32[i32[at + SHINFO]! + FRAG_LIST] !== 0 && isClonedAt(slab, at)) slab.checkThread();
   const head = allocHead(host, headBytesAt(slab, at) + headroomBytes + tailroomBytes);
   if (head === 0) return false;
   const hardStart = host.offsetOf(head);

@@ -51,8 +51,8 @@ const returnNetmem = returnNetmem_;
  * the head, each to its own owner. Kernel: `consume_skb`, `skb_release_data`. About 8 ns for a head alone.
  *
  * @throws `ERR_NETMEM_STALE_SKB` for an skb that is gone, `ERR_NETMEM_POOL_PAGE_FREED` for a pool's buffer in an skb
- * without the `ppRecycle` bit (nothing has changed in either case), or a misuse error for a buffer that is not live:
- * buffers before it are home and the skb stays.
+ * without the `ppRecycle` bit, here or in the fragment list (nothing has changed in either case), or a misuse error for a
+ * buffer that is not live: buffers before it are home and the skb stays.
  */
 export function consumeSkb(slab: SkbSlab, skb: SkbRef): void {
   const at = slab.check(skb);
@@ -107,6 +107,26 @@ export function checkPlainData(slab: SkbSlab, at: number): void {
   for (let n = 0; n < count; n++) checkPlain(host, i32[fragAt(shinfo, n) + REF]! as NetmemRef);
 }
 
+/**
+ * Looks whether an skb, and all that is in its fragment list, could give its buffers back, before the first one goes:
+ * refusing halfway would lose the rest. @throws as {@link checkPlainData}.
+ */
+export function checkReleasable(slab: SkbSlab, at: number): void {
+  const { i32 } = slab;
+  const flags = i32[at + FLAGS]!;
+  if ((flags & HEAD_STOLEN) !== 0) return;
+  if ((flags & PP_RECYCLE) === 0) checkPlainData(slab, at);
+  checkList(slab, i32[i32[at + SHINFO]! + FRAG_LIST]! as SkbRef | 0);
+}
+
+function checkList(slab: SkbSlab, first: SkbRef | 0): void {
+  for (let child = first; child !== 0;) {
+    const at = slab.check(child);
+    checkReleasable(slab, at);
+    child = slab.i32[at + NEXT]! as SkbRef | 0;
+  }
+}
+
 /** For an skb that was cloned, or emptied. The last clone to let go releases, and finds its copy of the bit. */
 function isLastHolder(slab: SkbSlab, at: number, flags: number): boolean {
   if ((flags & HEAD_STOLEN) !== 0) return false;
@@ -122,9 +142,11 @@ function releaseData(slab: SkbSlab, at: number): void {
   const { i32, host } = slab;
   const shinfo = i32[at + SHINFO]!;
   const flags = i32[at + FLAGS]!;
+  const list = i32[shinfo + FRAG_LIST]! as SkbRef | 0;
+  if (list !== 0) checkList(slab, list);
   if ((flags & PP_RECYCLE) === 0) releasePlainFrags(slab, at, shinfo);
   else if (i32[shinfo + NR_FRAGS] !== 0) returnFrags(host, shinfo);
-  if (i32[shinfo + FRAG_LIST] !== 0) consumeList(slab, i32[shinfo + FRAG_LIST]! as SkbRef);
+  if (list !== 0) consumeList(slab, list);
   freeHead(host, i32[shinfo + HEAD]! as NetmemRef, flags);
 }
 

@@ -74,19 +74,25 @@ const UNUSUAL = CLONED | HEAD_STOLEN;
 
 /**
  * An empty skb with a head of its own from the page allocator: room for `sizeBytes` of packet behind `headroomBytes`
- * (kernel: `alloc_skb`, `skb_reserve`). 0 when the slab or memory is exhausted. Any thread that may take pages.
+ * (kernel: `alloc_skb`, `skb_reserve`). 0 when the slab or memory is exhausted.
+ *
+ * @throws `ERR_NETMEM_SKB_NO_ROOM` (EINVAL) for sizes below zero; `ERR_NETMEM_WRONG_THREAD` on a thread that the slab was
+ * shared with.
  */
 export function allocSkb(slab: SkbSlab, sizeBytes: number, headroomBytes: number): SkbRef | 0 {
   const { host } = slab;
-  const head = allocHead(host, headroomBytes + sizeBytes + INFO_BYTES);
-  if (head === 0) return 0;
+  checkSizes(headroomBytes, sizeBytes);
+  // The record first: on another thread this throws, and must not have taken anything.
   const at = slab.allocAt();
-  if (at === 0) {
-    host.pages.freePage(head);
+  if (at === 0) return 0;
+  const skb = slab.i32[at]! as SkbRef;
+  const head = allocHead(host, headroomBytes + sizeBytes + INFO_BYTES);
+  if (head === 0) {
+    slab.free(skb, at);
     return 0;
   }
   writeEmpty(slab, at, head, host.offsetOf(head), host.bufferBytes(head), headroomBytes, 0);
-  return slab.i32[at]! as SkbRef;
+  return skb;
 }
 
 /**
@@ -219,8 +225,15 @@ export function growTail(slab: SkbSlab, at: number, lenBytes: number): number {
 
 /** Pages for a head buffer of at least `bytes`, shared info included; 0 when there are none. */
 export function allocHead(host: Host, bytes: number): PageRef | 0 {
-  const order = bytes <= host.pageSizeBytes ? 0 : 32 - Math.clz32((bytes - 1) >>> host.pageShift);
-  return order > MAX_ORDER ? 0 : host.pages.allocPages(order);
+  // First: the shift below takes what is left of `bytes` modulo 2^32.
+  if (!(bytes <= host.pageSizeBytes << MAX_ORDER)) return 0;
+  return host.pages.allocPages(bytes <= host.pageSizeBytes ? 0 : 32 - Math.clz32((bytes - 1) >>> host.pageShift));
+}
+
+/** Throws `ERR_NETMEM_SKB_NO_ROOM` unless both are 0 or more: data in front of its buffer would be somebody else's. */
+export function checkSizes(headroomBytes: number, sizeBytes: number): void {
+  if (!(headroomBytes >= 0)) failRoom("headroomBytes", headroomBytes, 0);
+  if (!(sizeBytes >= 0)) failRoom("sizeBytes", sizeBytes, 0);
 }
 
 /** Points the record at a head buffer with no fragments, one holder and no bytes. */

@@ -14,7 +14,7 @@ import {
 import { failUnreadableSkb } from "./skb-checksum.ts";
 import { makeTailroom } from "./skb-expand.ts";
 import { unrefFrag } from "./skb-frags.ts";
-import { consumeSkb } from "./skb-free.ts";
+import { checkReleasable, consumeSkb } from "./skb-free.ts";
 import { checkData } from "./skb-head.ts";
 import {
   SKB_DATA as SKB_DATA_,
@@ -74,7 +74,7 @@ export function linearizeSkb(slab: SkbSlab, skb: SkbRef): boolean {
  * visible changed, when memory is short.
  *
  * @throws `ERR_NETMEM_UNREADABLE` (EFAULT) for a packet with unreadable fragments; `ERR_NETMEM_OUT_OF_RANGE` (EFAULT)
- * when it has fewer bytes; `ERR_NETMEM_STALE_SKB`. Nothing has changed then.
+ * when it has fewer bytes; `ERR_NETMEM_STALE_SKB`, `ERR_NETMEM_POOL_PAGE_FREED` as `consumeSkb`. Nothing has changed then.
  */
 export function pullTail(slab: SkbSlab, skb: SkbRef, deltaBytes: number): boolean {
   const at = checkData(slab, skb);
@@ -83,6 +83,7 @@ export function pullTail(slab: SkbSlab, skb: SkbRef, deltaBytes: number): boolea
   if (deltaBytes < 0 || deltaBytes > dataLen) failRange(0, deltaBytes, dataLen);
   if (deltaBytes === 0) return true;
   if ((i32[at + FLAGS]! & UNREADABLE) !== 0) failUnreadableSkb(skb, "pull");
+  checkReleasable(slab, at);
   if (!makeTailroom(slab, at, skb, deltaBytes)) return false;
   const headLen = i32[at + LEN]! - dataLen;
   if (!openPartialChild(slab, at, deltaBytes)) return false;
@@ -160,9 +161,10 @@ function openPartialChild(slab: SkbSlab, at: number, deltaBytes: number): boolea
     if (len > eat) {
       const headLen = len - i32[childAt + DATA_LEN]!;
       const before = i32[childAt + TRUESIZE]!;
-      if (eat > headLen && !pullTail(slab, child as SkbRef, eat - headLen)) return false;
+      const isOpen = eat <= headLen || pullTail(slab, child as SkbRef, eat - headLen);
+      // Also of one that failed: it may have a new head.
       i32[at + TRUESIZE] = i32[at + TRUESIZE]! + i32[childAt + TRUESIZE]! - before;
-      return true;
+      return isOpen;
     }
     eat -= len;
     child = i32[childAt + NEXT]!;

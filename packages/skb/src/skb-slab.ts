@@ -69,6 +69,7 @@ export class SkbSlab {
   declare private readonly slotMask: number;
   /** 1 on the threads that the slab was shared with. */
   declare private readonly foreign: 0 | 1;
+  declare private isDisposed: boolean;
 
   /**
    * Takes 32 bytes of the arena per skb; {@link dispose} gives them back. With what {@link share} returned: the same
@@ -76,18 +77,20 @@ export class SkbSlab {
    * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_NO_MEMORY` (ENOMEM).
    */
   constructor(host: Host, params: SkbSlabParams | SharedSkbSlab = {}) {
-    const shared = "recordsAt" in params ? params : null;
+    const isShared = "recordsAt" in params;
+    const memory = isShared ? params : allocMemory(host, capacityOf(params));
     this.host = host;
     this.i32 = host.i32;
-    this.capacity = "recordsAt" in params ? params.capacity : capacityOf(params);
-    this.recordsAt = shared === null ? host.heap.allocWords(this.capacity * WORDS) : shared.recordsAt;
+    this.capacity = memory.capacity;
+    this.recordsAt = memory.recordsAt;
     this.lastTruesize = 0;
     this.seq = new SkbSeq(this);
-    this.headerAt = shared === null ? host.heap.allocWords(HEADER_WORDS) : shared.headerAt;
-    this.freeAt = this.headerAt + (shared === null ? FREE_HEAD : NOTHING_FREE);
+    this.headerAt = memory.headerAt;
+    this.freeAt = this.headerAt + (isShared ? NOTHING_FREE : FREE_HEAD);
     this.slotMask = this.capacity - 1;
-    this.foreign = shared === null ? 0 : 1;
-    if (shared === null) this.linkAll();
+    this.foreign = isShared ? 1 : 0;
+    this.isDisposed = false;
+    if (!isShared) this.linkAll();
   }
 
   /** What to post to another thread of the host; it passes it to the constructor. Call `host.share()` first. */
@@ -114,6 +117,11 @@ export class SkbSlab {
   alloc(): SkbRef | 0 {
     const at = this.allocAt();
     return at === 0 ? 0 : (this.i32[at]! as SkbRef);
+  }
+
+  /** @internal Throws what {@link alloc} would, for callers that take something else first. */
+  checkThread(): void {
+    if (this.foreign !== 0) failWrongThread("an skb allocation");
   }
 
   /** As {@link alloc}, but returns the word offset of the record; its first word is the skb. */
@@ -160,13 +168,16 @@ export class SkbSlab {
   }
 
   /**
-   * Gives the slab's memory back, on the thread that made it.
+   * Gives the slab's memory back, on the thread that made it; it must not be used any more, on any. A second call does
+   * nothing.
    * @throws `ERR_NETMEM_BUSY` (EBUSY) while skbs are live, `ERR_NETMEM_WRONG_THREAD`.
    */
   dispose(): void {
     if (this.foreign !== 0) failWrongThread("SkbSlab.dispose");
+    if (this.isDisposed) return;
     const live = this.liveCount;
     if (live !== 0) failBusy(live);
+    this.isDisposed = true;
     freeSkbSlab(this.host, this.share());
   }
 
@@ -179,7 +190,7 @@ export class SkbSlab {
 
   /** Takes what other threads gave back first. */
   private allocCollected(): number {
-    if (this.foreign !== 0) failWrongThread("an skb allocation");
+    this.checkThread();
     if (this.host.threaded === 0) return 0;
     const first = takeRecords(this.i32, this.headerAt + REMOTE_HEAD);
     this.i32[this.freeAt] = first;
@@ -203,6 +214,16 @@ export class SkbSlab {
 export function freeSkbSlab(host: Host, { headerAt, recordsAt, capacity }: SharedSkbSlab): void {
   host.heap.freeWords(recordsAt, capacity * WORDS);
   host.heap.freeWords(headerAt, HEADER_WORDS);
+}
+
+function allocMemory({ heap }: Host, capacity: number): SharedSkbSlab {
+  const recordsAt = heap.allocWords(capacity * WORDS);
+  try {
+    return { headerAt: heap.allocWords(HEADER_WORDS), recordsAt, capacity };
+  } catch (error) {
+    heap.freeWords(recordsAt, capacity * WORDS);
+    throw error;
+  }
 }
 
 /** What a record says while free: minus the reference it will have next. */

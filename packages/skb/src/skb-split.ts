@@ -13,7 +13,7 @@ import {
 import { copyMetadata } from "./skb-copy.ts";
 import { expandHead } from "./skb-expand.ts";
 import { appendFrags, refFrag } from "./skb-frags.ts";
-import { consumeSkb } from "./skb-free.ts";
+import { checkReleasable, consumeSkb } from "./skb-free.ts";
 import { allocSkb, checkData, isClonedAt } from "./skb-head.ts";
 import {
   SKB_DATA as SKB_DATA_,
@@ -52,7 +52,7 @@ const KEPT_BITS = PP_RECYCLE | UNREADABLE | SkbFlag.PfMemalloc;
  * are not read. 0, and nothing changed, when memory or the slab is exhausted.
  *
  * @throws `ERR_NETMEM_OUT_OF_RANGE` (EFAULT) for a length beyond the packet, `ERR_NETMEM_FRAG_LIST` (EOPNOTSUPP) for a
- * packet with a fragment list, `ERR_NETMEM_STALE_SKB`.
+ * packet with a fragment list, `ERR_NETMEM_STALE_SKB`, `ERR_NETMEM_POOL_PAGE_FREED` as `consumeSkb`. Nothing has changed then.
  */
 export function splitSkb(slab: SkbSlab, skb: SkbRef, lenBytes: number): SkbRef | 0 {
   const at = checkData(slab, skb);
@@ -60,6 +60,7 @@ export function splitSkb(slab: SkbSlab, skb: SkbRef, lenBytes: number): SkbRef |
   const len = i32[at + LEN]!;
   if (lenBytes < 0 || lenBytes > len) failRange(0, lenBytes, len);
   if (i32[i32[at + SHINFO]! + FRAG_LIST] !== 0) failFragList(skb, "split");
+  checkReleasable(slab, at);
   const headLen = len - i32[at + DATA_LEN]!;
   const copied = lenBytes < headLen ? headLen - lenBytes : 0;
   const rest = allocSkb(slab, copied, 0);

@@ -10,7 +10,7 @@ import {
 } from "./shared-info.ts";
 import { expandHead } from "./skb-expand.ts";
 import { unrefFrag } from "./skb-frags.ts";
-import { consumeList } from "./skb-free.ts";
+import { checkReleasable, consumeList } from "./skb-free.ts";
 import { checkData, isClonedAt } from "./skb-head.ts";
 import {
   SKB_DATA_LEN as SKB_DATA_LEN_,
@@ -44,7 +44,7 @@ const PP_RECYCLE = SkbFlag.PpRecycle;
  * the fragment list that are not needed any more go home, and `truesize` goes down with them. A packet without
  * fragments is readable again. False, and the packet as long as before, when it is shared and memory is short.
  *
- * @throws `ERR_NETMEM_STALE_SKB`
+ * @throws `ERR_NETMEM_STALE_SKB`, `ERR_NETMEM_POOL_PAGE_FREED` as `consumeSkb`; nothing has changed then.
  */
 export function trimSkb(slab: SkbSlab, skb: SkbRef, lenBytes: number): boolean {
   const at = checkData(slab, skb);
@@ -52,6 +52,7 @@ export function trimSkb(slab: SkbSlab, skb: SkbRef, lenBytes: number): boolean {
   const len = i32[at + LEN]!;
   if (lenBytes >= len) return true;
   const headLen = len - i32[at + DATA_LEN]!;
+  if (i32[at + DATA_LEN] !== 0) checkReleasable(slab, at);
   // The length is the record's own: only what lies in the shared info needs a copy.
   if (i32[at + DATA_LEN] !== 0 && isClonedAt(slab, at) && !expandHead(slab, skb, 0, 0)) return false;
   const dataLen = lenBytes > headLen ? lenBytes - headLen : 0;
@@ -96,8 +97,10 @@ function trimList(slab: SkbSlab, at: number, bytes: number): boolean {
     const childAt = slab.check(child);
     const len = i32[childAt + LEN]!;
     const before = i32[childAt + TRUESIZE]!;
-    if (len > left && !trimSkb(slab, child, left)) return false;
+    const isCut = len <= left || trimSkb(slab, child, left);
+    // Also of one that failed: it may have a new head.
     i32[at + TRUESIZE] = i32[at + TRUESIZE]! + i32[childAt + TRUESIZE]! - before;
+    if (!isCut) return false;
     left = left > len ? left - len : 0;
     linkAt = childAt + NEXT;
   }

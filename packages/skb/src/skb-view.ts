@@ -15,6 +15,7 @@ import {
   SHINFO_NR_FRAGS,
   SHINFO_QUEUE,
 } from "./shared-info.ts";
+import { isClonedAt } from "./skb-head.ts";
 import {
   SKB_DATA,
   SKB_DATA_LEN,
@@ -33,13 +34,14 @@ import type { SkbSlab } from "./skb-slab.ts";
  * is of the skb given to the last {@link of}, which must still be live.
  */
 export class SkbView {
-  private readonly slab: SkbSlab;
-  private readonly i32: Int32Array;
-  private at = 0;
+  declare private readonly i32: Int32Array;
+  declare private at: number;
+  declare private readonly slab: SkbSlab;
 
   constructor(slab: SkbSlab) {
-    this.slab = slab;
     this.i32 = slab.i32;
+    this.at = 0;
+    this.slab = slab;
   }
 
   /**
@@ -86,7 +88,7 @@ export class SkbView {
   }
   /** Whether clones share the data now. */
   get cloned(): boolean {
-    return (this.flags & SkbFlag.Cloned) !== 0 && this.dataref !== 1;
+    return isClonedAt(this.slab, this.at);
   }
   /** Bytes in front of the packet in its head buffer. */
   get headroom(): number {

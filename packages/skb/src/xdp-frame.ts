@@ -99,7 +99,8 @@ export function convertBuffToFrame(xdp: XdpBuff): FrameRef | 0 {
 /**
  * Looks at a frame again, as its receiver's program would: fills the xdp_buff, which owns the buffers then. End that by
  * {@link updateFrameFromBuff}, or as with any packet. Queue and device of the xdp_buff stay its own, so that
- * `convertBuffToFrame` would rename the frame's. Kernel: `xdp_convert_frame_to_buff`.
+ * `convertBuffToFrame` would rename the frame's; `frameSz` is the frame's from here on, so use one that no poll prepares.
+ * Kernel: `xdp_convert_frame_to_buff`.
  */
 export function convertFrameToBuff(frame: FrameRef, xdp: XdpBuff): void {
   const i32 = xdp.host.i32;

@@ -40,15 +40,21 @@ function isSame(a: unknown, b: unknown): boolean {
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
   const prototype: unknown = Object.getPrototypeOf(a);
   if (prototype !== Object.getPrototypeOf(b)) return false;
-  if (prototype !== Object.prototype && !Array.isArray(a) && !ArrayBuffer.isView(a)) return false;
+  if (prototype !== Object.prototype && !Array.isArray(a) && !isTypedArray(a)) return false;
   const keysOfA = Object.keys(a);
   if (keysOfA.length !== Object.keys(b).length) return false;
   return keysOfA.every((key) => Object.hasOwn(b, key) && isSame(Reflect.get(a, key), Reflect.get(b, key)));
 }
 
+/** A DataView has no parts that could be compared one by one. */
+function isTypedArray(value: unknown): boolean {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView);
+}
+
 function describe(value: unknown): string {
   if (typeof value === "bigint") return `${value}n`;
-  if (ArrayBuffer.isView(value) && "length" in value) return `[${Array.from(value as Uint8Array).join(", ")}]`;
+  if (typeof value === "number") return Object.is(value, -0) ? "-0" : String(value);
+  if (isTypedArray(value)) return `[${Array.from(value as Uint8Array).join(", ")}]`;
   try {
     return JSON.stringify(value) ?? String(value);
   } catch {

@@ -61,6 +61,8 @@ describe("checks", () => {
     expect(() => check(false, "ring is full")).toThrow("ring is full");
     expect(() => checkEqual(1, 2, "inflight")).toThrow("inflight: expected 2, got 1");
     expect(() => checkEqual(Int32Array.of(1, 2), Int32Array.of(1, 3))).toThrow("expected [1, 3], got [1, 2]");
+    expect(() => checkEqual(Number.NaN, null)).toThrow("expected null, got NaN");
+    expect(() => checkEqual(0, -0)).toThrow("expected -0, got 0");
   });
 
   test("checkEqual compares arrays, typed arrays and plain objects by parts, and the rest by identity", () => {
@@ -72,6 +74,7 @@ describe("checks", () => {
       [{ a: 1 }, { b: 1 }],
       [Uint8Array.of(1), Int8Array.of(1)],
       [new Map(), new Map()],
+      [new DataView(Uint8Array.of(1).buffer), new DataView(Uint8Array.of(2).buffer)],
       [null, {}],
       [1n, 1],
     ]) {
