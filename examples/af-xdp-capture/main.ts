@@ -21,12 +21,12 @@ await main(async (given) => {
   const bytes = new Uint8Array(MAX_PACKET_BYTES);
   const view = new SkbView(skbs);
   const meta = { originalLenBytes: 0, tsSec: 0, tsNs: 0, interfaceIdx };
-  device.setReceiver((received, count) => {
+  device.setReceiver((skbRefs, count) => {
     const nowMs = performance.timeOrigin + performance.now();
     meta.tsSec = Math.floor(nowMs / 1000);
     meta.tsNs = Math.min(Math.floor((nowMs % 1000) * 1e6), 999_999_999);
     for (let n = 0; n < count; n++) {
-      const skb = asSkbRef(received[n]!);
+      const skb = asSkbRef(skbRefs[n]!);
       const { len } = view.of(skb);
       copyBits(skbs, skb, 0, bytes, len);
       meta.originalLenBytes = len;
@@ -39,11 +39,11 @@ await main(async (given) => {
   const stopGenerator = net === null ? null : startGenerator(net.far, new Uint8Array(60).fill(0xc0));
   await run(stand, options);
   await stopGenerator?.();
-  const { rxPackets = 0 } = device.getStats()[0] ?? {};
+  const received = device.getStats().reduce((sum, { rxPackets }) => sum + rxPackets, 0);
   const isHome = await stand.close();
   writer.flush();
   file.end();
   await once(file, "close");
   console.log(`wrote ${writer.packetCount} packets, ${writer.totalBytes} bytes, to ${options.write}`);
-  return isHome && writer.packetCount === rxPackets && (net === null || rxPackets > 0);
+  return isHome && writer.packetCount === received && (net === null || received > 0);
 });

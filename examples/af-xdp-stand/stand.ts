@@ -37,10 +37,10 @@ export interface Stand {
 /** @throws what `openAfXdp` and `openPort` throw; nothing is left then */
 export function openStand(options: AfXdpOptions): Stand {
   const system = openSystem();
-  const peer = { ips: [`${PEER_ADDRESS}/24`] };
-  const net = options.ifname === null ? createTestnet(system, { queues: options.queues, far: peer }) : null;
   const host = createHost({ arenaBytes: ARENA_BYTES });
   const afXdp = openAfXdp(host, { system });
+  const peer = { ips: [`${PEER_ADDRESS}/24`] };
+  const net = options.ifname === null ? createTestnet(system, { queues: options.queues, far: peer }) : null;
   const skbs = new SkbSlab(host);
   const scheduler = new NapiScheduler(host, { kick: (run) => void setImmediate(run) });
   const registry = new DeviceRegistry();

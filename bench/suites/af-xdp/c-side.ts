@@ -19,10 +19,13 @@ export async function measureC(cable: Cable, mode: string, { samples, minMs }: S
   const args = [mode, String(samples), String(minMs), link.name];
   const stdio = ["ignore", "pipe", "inherit", map.fd] as const;
   const output = namespace.run(() => {
-    const attached = attachXdp(system, { program, ifindex: link.ifindex, mode: "native" });
-    const text = execFileSync(built.path, args, { stdio: [...stdio], encoding: "utf8" });
-    attached.detach();
-    return text;
+    try {
+      using _attached = attachXdp(system, { program, ifindex: link.ifindex, mode: "native" });
+      return execFileSync(built.path, args, { stdio: [...stdio], encoding: "utf8" });
+    } finally {
+      program.close();
+      map.close();
+    }
   });
   const lines = output.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line) as Line]));
   const absent = lines.find((line) => line.absent !== undefined)?.absent;

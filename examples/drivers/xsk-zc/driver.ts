@@ -212,10 +212,10 @@ export class XskZcDriver implements QueueDriver {
     const flags = BindFlag.ZeroCopy | BindFlag.UseSg | BindFlag.UseNeedWakeup;
     socket.bind({ ifindex: queue.ifindex, queueIdx: queue.queueIdx, flags });
     const xsk = socket.queue!;
+    const pool = umem.frames === null ? this.createPool() : null;
     const rings = new XskRings(umem, socket.layouts, { batch: BATCH, maxPacketDescs: MAX_SEGS });
     const zc = new ZeroCopyQueue(host, queue, hw, socket, xsk);
     made.zc = zc;
-    const pool = umem.frames === null ? this.createPool() : null;
     const sender = new FrameSender(host, queue.counters, rings, () => void socket.sendto(), MAX_SEGS);
     return { umem, socket, xsk, rings, zc, sender, pool, frames: pool ?? (umem.frames as QueueAllocator) };
   }
@@ -230,7 +230,12 @@ export class XskZcDriver implements QueueDriver {
       napi: queue.napi,
       rxq: queue,
     });
-    host.mem.regMemModel(queue.info, MemType.PagePool, pool);
+    try {
+      host.mem.regMemModel(queue.info, MemType.PagePool, pool);
+    } catch (error) {
+      pool.destroy();
+      throw error;
+    }
     return pool;
   }
 }

@@ -76,27 +76,21 @@ export class AfXdpDriver implements QueueDriver {
 
   /**
    * Control path. Binds the queue, posts a page for every entry of the fill ring.
-   * @throws what `AfXdpQueue.open` throws
+   * @throws what `AfXdpQueue.open` and `createPagePool` throw
    */
   start(): void {
     const { host, queue, hw } = this;
     const socket = hw.open();
     this.refillCount = Math.min(BATCH, Math.max(socket.layouts.fill.size >> 2, 1));
-    const pool = createPagePool(host, {
-      name: `af_xdp queue ${hw.queueIdx} of ${hw.port.ifname}`,
-      offsetBytes: HEADROOM_BYTES,
-      maxLenBytes: host.pageSizeBytes - HEADROOM_BYTES,
-      poolSize: socket.layouts.fill.size,
-      napi: queue.napi,
-      rxq: queue,
-    });
+    let pool: PagePool | null = null;
     try {
+      pool = this.createPool(socket.layouts.fill.size);
       host.mem.regMemModel(queue.info, MemType.PagePool, pool);
       this.refill(pool, socket.rings);
       hw.enable();
     } catch (error) {
       hw.close();
-      pool.destroy();
+      pool?.destroy();
       throw error;
     }
     this.pool = pool;
@@ -171,6 +165,19 @@ export class AfXdpDriver implements QueueDriver {
   /** Descriptors that were sent and are not completed: somebody has to poll for them. */
   get txPendingCount(): number {
     return this.rings?.txPostedCount ?? 0;
+  }
+
+  /** Control path. */
+  private createPool(poolSize: number): PagePool {
+    const { host, queue, hw } = this;
+    return createPagePool(host, {
+      name: `af_xdp queue ${hw.queueIdx} of ${hw.port.ifname}`,
+      offsetBytes: HEADROOM_BYTES,
+      maxLenBytes: host.pageSizeBytes - HEADROOM_BYTES,
+      poolSize,
+      napi: queue.napi,
+      rxq: queue,
+    });
   }
 
   private receive(pool: PagePool, rings: XskRings, budget: number): number {

@@ -90,7 +90,7 @@ export class AfXdpPort {
     this.ifindex = findInterface(system, params.ifname);
     this.registration = new UmemRegistration(system, map, umem);
     this.route = new NetlinkSocket(system, NETLINK_ROUTE);
-    this.genetlink = new Genetlink(system);
+    this.genetlink = openGenetlink(system, this.route);
     this.netdev = new NetdevFamily(this.genetlink);
     try {
       this.checkDefaultRoute();
@@ -141,13 +141,14 @@ export class AfXdpPort {
   /**
    * Closes every queue that is open, takes the program off and closes the port. What the kernel still has comes home
    * when its queue is seen released. More calls do nothing.
+   * @throws what {@link AfXdpQueue.settle} throws; call it again then
    */
   close(): void {
     if (this.hasClosed) return;
-    this.hasClosed = true;
     for (const queue of this.queues.values()) queue.close();
     this.attached.close();
-    if (this.settle()) this.closeSockets();
+    this.hasClosed = true;
+    this.settle();
   }
 
   [Symbol.dispose](): void {
@@ -210,6 +211,16 @@ export class AfXdpPort {
   private closeSockets(): void {
     this.route.close();
     this.genetlink.close();
+  }
+}
+
+/** The second socket of a port; the first is closed when it cannot be had. */
+function openGenetlink(system: System, first: NetlinkSocket): Genetlink {
+  try {
+    return new Genetlink(system);
+  } catch (error) {
+    first.close();
+    throw error;
   }
 }
 

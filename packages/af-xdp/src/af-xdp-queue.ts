@@ -1,6 +1,6 @@
 import { NetmemError } from "@netmem/core";
 import { Errno } from "@netmem/linux";
-import { interfaceGone } from "./errors.ts";
+import { failClosed, interfaceGone } from "./errors.ts";
 import type { AfXdpPort } from "./af-xdp-port.ts";
 import { ReleaseWatch } from "./release-watch.ts";
 import { NO_XDP_STATISTICS, type XdpStatistics } from "./statistics.ts";
@@ -41,12 +41,16 @@ export class AfXdpQueue {
 
   /**
    * Makes and binds the socket. Post buffers, then {@link enable}.
-   * @throws what {@link AfXdpPort.openSocket} throws; `ERR_NETMEM_XDP_QUEUE_OPEN` (EBUSY)
+   * @throws what {@link AfXdpPort.openSocket} throws; `ERR_NETMEM_XDP_QUEUE_OPEN` (EBUSY), `ERR_NETMEM_XDP_CLOSED`
+   * (EBADF) when its port is closed
    */
   open(): XskSocket {
+    if (this.port.isClosed) failClosed("port", `the port of ${this.port.ifname}`);
     if (this.socket !== null) failOpen(this.port.ifname, this.queueIdx);
     this.settle();
     const socket = this.port.openSocket(this.queueIdx);
+    // The kernel binds a queue once, so those before have let go; from now on it lists this one.
+    for (const { watch } of this.closing) watch.confirm();
     this.watch = new ReleaseWatch(this.port.netdev, this.port.ifindex, this.queueIdx);
     this.socket = socket;
     this.fault = null;
@@ -82,13 +86,16 @@ export class AfXdpQueue {
     if (!this.settle()) this.port.settleLater(this);
   }
 
-  /** Looks whether queues of closed sockets are free, and sends home what they had. True when nothing is left. */
+  /**
+   * Looks whether queues of closed sockets are free, and sends home what they had. True when nothing is left.
+   * @throws a misuse error for a buffer that was returned while it was sent; call it again for the rest.
+   */
   settle(): boolean {
-    for (const one of this.closing.splice(0)) {
-      if (one.watch.isReleased()) {
-        one.socket.rings.released();
-        this.port.registration.settle();
-      } else this.closing.push(one);
+    for (const one of this.closing.filter(({ watch }) => watch.isReleased())) {
+      // Throws for a buffer that its user returned while it was sent; the rest comes home at the next look.
+      one.socket.rings.released();
+      this.closing.splice(this.closing.indexOf(one), 1);
+      this.port.registration.settle();
     }
     return this.closing.length === 0;
   }

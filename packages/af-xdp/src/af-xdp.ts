@@ -2,9 +2,12 @@ import { type Host, NetmemError } from "@netmem/core";
 import { type ArenaMap, openArenaMap, openSystem, type System, Wakeup } from "@netmem/linux";
 import { createUmem, type Umem } from "@netmem/xsk";
 import { AfXdpPort, type AfXdpPortParams } from "./af-xdp-port.ts";
+import { failClosed } from "./errors.ts";
+import { BLIND_WAIT_MS } from "./release-watch.ts";
 import { sleepMs } from "./sleep.ts";
 
-const SETTLE_MS = 300;
+/** Longer than what a kernel that does not tell is given: 1.3 seconds. */
+const SETTLE_MS = BLIND_WAIT_MS + 300;
 
 export interface AfXdpParams {
   /** The calls to use. Default: opened here. */
@@ -39,10 +42,11 @@ export class AfXdp {
    * Opens an interface: reads what it is, puts the program in force. Queues are bound when their drivers start.
    *
    * @throws `ERR_NETMEM_XDP_NO_INTERFACE` (ENODEV), `ERR_NETMEM_XDP_DEFAULT_ROUTE` (EPERM), `ERR_NETMEM_XDP_ATTACHED`
-   * (EBUSY), `ERR_NETMEM_XDP_PERMISSION` (EPERM), `ERR_NETMEM_INVALID_PARAM` (EINVAL), `SystemCallError`. Nothing is left
-   * then.
+   * (EBUSY), `ERR_NETMEM_XDP_PERMISSION` (EPERM), `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_XDP_CLOSED` (EBADF),
+   * `SystemCallError`. Nothing is left then.
    */
   openPort(params: AfXdpPortParams): AfXdpPort {
+    if (this.isClosed) failClosed("afXdp", "AF_XDP of this host");
     const make = (): AfXdpPort => new AfXdpPort(this, params);
     const port = params.namespace === undefined ? make() : params.namespace.run(make);
     this.ports.add(port);
@@ -50,8 +54,8 @@ export class AfXdp {
   }
 
   /**
-   * Waits, blocking the thread, until the kernel has let go of every queue that was closed. False after `timeoutMs`: the
-   * buffers that it may still have stay quarantined.
+   * Waits, blocking the thread, until the kernel has let go of every queue that was closed: some 20 ms, or a second where
+   * it does not tell. False after `timeoutMs`, default 1300: the buffers that it may still have stay quarantined.
    */
   settle(timeoutMs: number = SETTLE_MS): boolean {
     const endMs = performance.now() + timeoutMs;
@@ -68,7 +72,7 @@ export class AfXdp {
   }
 
   /**
-   * Closes every port, waits up to 300 ms for the kernel to let go, and gives up the UMEM. More calls do nothing.
+   * Closes every port, waits up to 1.3 seconds for the kernel to let go, and gives up the UMEM. More calls do nothing.
    * @throws `ERR_NETMEM_XDP_NOT_SETTLED` (EBUSY) when the kernel still has buffers; call it again later.
    */
   close(): void {

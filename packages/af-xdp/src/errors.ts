@@ -100,6 +100,17 @@ export function failPermission(what: string, capabilities: string, cause: unknow
   });
 }
 
+/** @internal */
+export function failClosed(param: "afXdp" | "port", what: string): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_XDP_CLOSED",
+    errno: "EBADF",
+    reason: `${what} is closed`,
+    remedy: "Open it anew.",
+    param,
+  });
+}
+
 /** What became of an interface under traffic. Not thrown: given to `onFault`. */
 export function interfaceGone(ifname: string, queueIdx: number): NetmemError {
   return new NetmemError({

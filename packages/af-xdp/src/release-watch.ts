@@ -1,7 +1,7 @@
 import { isSystemCallError, type NetdevFamily } from "@netmem/linux";
 
 /** Kernels that do not say which queues have a socket are given this long to let go of one. Measured: up to 20 ms. */
-const BLIND_WAIT_MS = 1000;
+export const BLIND_WAIT_MS = 1000;
 
 /** Finds out when the kernel has let go of a queue whose socket was closed. Control path. */
 export class ReleaseWatch {
@@ -11,6 +11,7 @@ export class ReleaseWatch {
   /** The kernel was seen to list the socket while it was bound, so its word counts when it does not. */
   private readonly isTold: boolean;
   private closedAtMs = 0;
+  private isConfirmed = false;
 
   /** To be made while the socket is bound. */
   constructor(netdev: NetdevFamily, ifindex: number, queueIdx: number) {
@@ -25,8 +26,14 @@ export class ReleaseWatch {
     this.closedAtMs = performance.now();
   }
 
-  /** Whether the queue is free. */
+  /** Another socket was bound to the queue, which the kernel allows only when this one let go. */
+  confirm(): void {
+    this.isConfirmed = true;
+  }
+
+  /** Whether the kernel let go of the queue. */
   isReleased(): boolean {
+    if (this.isConfirmed) return true;
     const isListed = this.isTold ? this.isListed() : null;
     return isListed === null ? performance.now() - this.closedAtMs >= BLIND_WAIT_MS : !isListed;
   }

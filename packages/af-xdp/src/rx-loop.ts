@@ -70,13 +70,19 @@ export class RxLoop {
   /**
    * Control path. From now on the event loop drives the queues, beside whatever else the thread does. The scheduler needs
    * a `kick`. Does not keep the process alive by its timer, but by the sockets, until {@link stop}.
+   * @throws what `System.watch` throws; nothing is watched then
    */
   start(): void {
     if (this.timer !== null) return;
     const { system } = this.afXdp;
-    this.watches = this.drivers.map((driver) =>
-      system.watch(driver.fd, { readable: true }, () => void driver.schedule()),
-    );
+    try {
+      for (const driver of this.drivers) {
+        this.watches.push(system.watch(driver.fd, { readable: true }, () => void driver.schedule()));
+      }
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
     this.timer = setInterval(() => void this.lookOnce(), HOUSEKEEPING_MS);
     this.timer.unref();
   }

@@ -121,8 +121,8 @@ export class XskSocket {
   }
 
   /**
-   * Closes it. What the kernel still has is quarantined; returns how many buffers that are. They go home when
-   * `rings.released()` is called, once the queue is seen free.
+   * @internal Its queue closes it, and watches when the kernel lets go. What the kernel still has is quarantined; returns
+   * how many buffers that are.
    */
   close(): number {
     const count = this.rings.close();
@@ -153,8 +153,9 @@ export function openXskSocket(context: XskSocketContext, params: XskSocketParams
     const sharedFd = registration.join(fd);
     const layouts = mapRings(context, fd, params, windows);
     const bound = bindSocket(system, fd, sharedFd, params);
+    const socket = new XskSocket(context, fd, { windows, layouts }, bound);
     registration.addBound(fd);
-    return new XskSocket(context, fd, { windows, layouts }, bound);
+    return socket;
   } catch (error) {
     closeAll(context, fd, windows);
     throw error;
@@ -209,13 +210,13 @@ interface Bound {
 }
 
 function bindSocket(system: System, fd: number, sharedFd: number, params: XskSocketParams): Bound {
+  raiseTxBudget(system, fd, params.sizes.tx);
   // A socket that shares a UMEM takes over the modes of the socket that it shares with, and may not name any.
   if (sharedFd >= 0) {
     bindOrFail(system, fd, params, BindFlag.SharedUmem, sharedFd);
     return readMode(system, fd, "the port's first queue is not in that mode");
   }
   const flags = BindFlag.UseNeedWakeup | (params.frags ? BindFlag.UseSg : 0);
-  raiseTxBudget(system, fd, params.sizes.tx);
   if (params.mode === "copy") {
     bindOrFail(system, fd, params, flags | BindFlag.Copy);
     return { mode: "copy", why: "" };

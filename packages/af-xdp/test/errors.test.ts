@@ -1,40 +1,16 @@
 /* What can go wrong with a real interface: one coded error or count each, and the process goes on. */
-import { isNetmemError, type NetmemError } from "@netmem/core";
 import { openSystem, RouteSocket } from "@netmem/linux";
 import { createTestnet } from "@netmem/linux/testnet";
 import { XdpVerdict } from "@netmem/netdev";
 import { asSkbRef, consumeSkb } from "@netmem/skb";
 import { VirtualClock } from "@netmem/testing";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { openAfXdp, RxLoop } from "../src/index.ts";
-import { makeHost, makeStand, pollAll, type Stand, type StandParams, whyNoAfXdp } from "./fixture.ts";
+import { makeHost, pollAll, type Stand } from "./fixture.ts";
 import { PacketSocket } from "./packet-socket.ts";
+import { errorOf, useStands } from "./stands.ts";
 
-const whyNot = whyNoAfXdp();
-const cleanups: (() => void)[] = [];
-
-beforeEach((context) => {
-  if (whyNot !== null) context.skip(`no AF_XDP here: ${whyNot}`);
-});
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-});
-
-function stand(params: StandParams = {}): Stand {
-  const made = makeStand(params);
-  cleanups.push(() => made.close());
-  return made;
-}
-
-function errorOf(work: () => unknown): NetmemError {
-  try {
-    work();
-  } catch (error) {
-    if (isNetmemError(error)) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}
+const { cleanups, stand } = useStands();
 
 test("a queue that somebody has: an error after a wait, and the pages are home", () => {
   const made = stand();
@@ -204,6 +180,26 @@ test("what the kernel has at close is quarantined until the queue is seen releas
   clock.advance(5000);
   expect([port.queue(0).quarantinedCount, drivers[0]?.inflight()]).toEqual([0, 0]);
   expect(host.pages.freePageCount()).toBeGreaterThan(0);
+});
+
+test("what a queue had comes home also when the queue was opened again at once", () => {
+  const made = stand();
+  const { device, port, drivers, clock, afXdp } = made;
+  const [queue, driver] = [port.queue(0), drivers[0]!];
+  device.open();
+  // The kernel is made to say that the queue is bound, as it does until it let go, and again from the next bind on.
+  const queues = port.netdev.queues.bind(port.netdev);
+  const bound = queues(port.ifindex);
+  port.netdev.queues = () => bound;
+  device.close();
+  expect([afXdp.settle(0), queue.quarantinedCount]).toEqual([false, 256]);
+  device.open();
+  expect([afXdp.settle(), queue.quarantinedCount, driver.inflight()]).toEqual([true, 0, 256]);
+  device.close();
+  device.open();
+  clock.advance(20);
+  expect(queue.quarantinedCount).toBe(0);
+  port.netdev.queues = queues;
 });
 
 test("a port that is closed twice, and one closed while its queue is open", () => {

@@ -1,20 +1,13 @@
 /* What the catalogue says about the kernel's AF_XDP, asked of the kernel itself through the rings of a port. */
 import { DescOption } from "@netmem/xsk";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { XskSocket } from "../src/index.ts";
-import { makeStand, type Stand, type StandParams, whyNoAfXdp } from "./fixture.ts";
+import type { Stand, StandParams } from "./fixture.ts";
 import { PacketSocket } from "./packet-socket.ts";
+import { useStands } from "./stands.ts";
 
-const whyNot = whyNoAfXdp();
-const cleanups: (() => void)[] = [];
 const CONTD = DescOption.PktContd;
-
-beforeEach((context) => {
-  if (whyNot !== null) context.skip(`no AF_XDP here: ${whyNot}`);
-});
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-});
+const { cleanups, stand } = useStands();
 
 interface Opened extends Stand {
   readonly socket: XskSocket;
@@ -24,8 +17,7 @@ interface Opened extends Stand {
 }
 
 function open(params: StandParams = {}): Opened {
-  const made = makeStand(params);
-  cleanups.push(() => made.close());
+  const made = stand(params);
   const far = new PacketSocket(made.system, made.net.far);
   cleanups.push(() => far.close());
   const queue = made.port.queue(0);

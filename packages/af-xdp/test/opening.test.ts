@@ -1,5 +1,5 @@
 /* Opening a port: what is refused, with which code, and that nothing has changed then. */
-import { isNetmemError, type NetmemError } from "@netmem/core";
+import type { NetmemError } from "@netmem/core";
 import {
   attachXdp,
   BpfAssembler,
@@ -12,35 +12,12 @@ import {
   RouteSocket,
   XdpAction,
 } from "@netmem/linux";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { AfXdpPortParams } from "../src/index.ts";
-import { makeStand, type Stand, type StandParams, whyNoAfXdp } from "./fixture.ts";
+import type { Stand } from "./fixture.ts";
+import { errorOf, useStands } from "./stands.ts";
 
-const whyNot = whyNoAfXdp();
-const cleanups: (() => void)[] = [];
-
-beforeEach((context) => {
-  if (whyNot !== null) context.skip(`no AF_XDP here: ${whyNot}`);
-});
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-});
-
-function stand(params: StandParams = {}): Stand {
-  const made = makeStand(params);
-  cleanups.push(() => made.close());
-  return made;
-}
-
-function errorOf(work: () => unknown): NetmemError {
-  try {
-    work();
-  } catch (error) {
-    if (isNetmemError(error)) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}
+const { cleanups, stand } = useStands();
 
 /** The near end of a cable, opened with other parameters. */
 function openError(made: Stand, params: Partial<AfXdpPortParams>): NetmemError {

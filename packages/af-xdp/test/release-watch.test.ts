@@ -59,6 +59,13 @@ test("a queue that is not listed any more, as of a device that is down, is given
   expect(watch.isReleased()).toBe(true);
 });
 
+test("a queue that was bound again had been let go, although the kernel lists a socket on it", () => {
+  const { watch } = watching("bound");
+  expect(watch.isReleased()).toBe(false);
+  watch.confirm();
+  expect(watch.isReleased()).toBe(true);
+});
+
 test("an interface that was removed has let go", () => {
   const { family, watch } = watching("bound");
   family.says = "gone";

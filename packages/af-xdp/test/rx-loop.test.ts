@@ -1,23 +1,15 @@
 /* The ways to wait for packets. */
 import { XdpVerdict } from "@netmem/netdev";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { RxLoop } from "../src/index.ts";
-import { makeStand, type Stand, type StandParams, whyNoAfXdp } from "./fixture.ts";
+import type { Stand, StandParams } from "./fixture.ts";
 import { PacketSocket } from "./packet-socket.ts";
+import { useStands } from "./stands.ts";
 
-const whyNot = whyNoAfXdp();
-const cleanups: (() => void)[] = [];
-
-beforeEach((context) => {
-  if (whyNot !== null) context.skip(`no AF_XDP here: ${whyNot}`);
-});
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-});
+const { cleanups, stand: makeStand } = useStands();
 
 function stand(params: StandParams = {}): Stand & { readonly far: PacketSocket } {
   const made = makeStand(params);
-  cleanups.push(() => made.close());
   const far = new PacketSocket(made.system, made.net.far);
   cleanups.push(() => far.close());
   return { ...made, far };

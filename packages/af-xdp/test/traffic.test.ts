@@ -17,23 +17,15 @@ import { XdpVerdict } from "@netmem/netdev";
 import { createPagePool } from "@netmem/page-pool";
 import { convertBuffToFrame, XdpBuff } from "@netmem/skb";
 import { buildPacket, fillPattern, ipv4Address, macAddress } from "@netmem/testing";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { makeDevice, makeStand, pollAll, type Stand, type StandParams, whyNoAfXdp } from "./fixture.ts";
+import { describe, expect, test } from "vitest";
+import { makeDevice, pollAll, type Stand, type StandParams } from "./fixture.ts";
 import { PacketSocket } from "./packet-socket.ts";
+import { useStands } from "./stands.ts";
 
-const whyNot = whyNoAfXdp();
-const cleanups: (() => void)[] = [];
-
-beforeEach((context) => {
-  if (whyNot !== null) context.skip(`no AF_XDP here: ${whyNot}`);
-});
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-});
+const { cleanups, stand: makeStand } = useStands();
 
 function stand(params: StandParams = {}): Stand & { readonly far: PacketSocket } {
   const made = makeStand(params);
-  cleanups.push(() => made.close());
   return { ...made, far: packetSocket(made.system, made.net.far) };
 }
 

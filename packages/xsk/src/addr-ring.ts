@@ -102,7 +102,8 @@ export class AddrProducer {
   /** Acquire; partner: {@link AddrConsumer.publish}. */
   private refresh(known: number): number {
     const consumer = Atomics.load(this.i32, this.consumerAt);
-    if ((this.published - consumer) >>> 0 > this.size) {
+    // It lies between what was shown and where it was seen last, a ring's size below the limit.
+    if ((this.published - consumer) >>> 0 > (this.published - this.limit + this.size) >>> 0) {
       this.corruptCount++;
       return known;
     }

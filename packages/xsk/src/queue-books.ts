@@ -20,6 +20,10 @@ export class QueueBooks {
   declare txPosted: number;
   /** User ends that use them and are open. */
   declare users: number;
+  /** Everything is home, and the number perhaps another queue's. */
+  declare isReleased: boolean;
+  declare private readonly umem: Umem;
+  declare private readonly queueId: number;
 
   constructor(umem: Umem) {
     const queueId = umem.takeQueueId();
@@ -28,5 +32,14 @@ export class QueueBooks {
     this.fillPosted = 0;
     this.txPosted = 0;
     this.users = 0;
+    this.isReleased = false;
+    this.umem = umem;
+    this.queueId = queueId;
+  }
+
+  /** Nothing is posted or sent any more, nor will be. Control path. */
+  release(): void {
+    this.isReleased = true;
+    this.umem.giveQueueId(this.queueId);
   }
 }

@@ -3,6 +3,9 @@ import type { ChunkGeometry } from "./chunk-geometry.ts";
 import { UmemDma } from "./umem-dma.ts";
 import type { XskBuffPool } from "./xsk-buff-pool.ts";
 
+/** What the books of a queue leave for its number. */
+const MAX_QUEUES = 0x7fff;
+
 /** Where the frames of a UMEM are, one state each. */
 export interface UmemCensus {
   readonly total: number;
@@ -46,7 +49,10 @@ export class Umem {
   /** The chunks as buffers of `MemType.XskBuffPool`; null where a chunk is a page of the host. */
   declare readonly frames: XskBuffPool | null;
   declare private readonly releaseMemory: () => void;
+  /** @internal User ends over it that are open. */
+  declare openEnds: number;
   declare private nextQueueId: number;
+  declare private readonly freeQueueIds: number[];
   declare private readonly dmaMaps: Map<DmaDevice, UmemDma>;
 
   /** @internal Use `createUmem`. */
@@ -56,11 +62,13 @@ export class Umem {
     this.geometry = parts.geometry;
     this.firstIdx = parts.firstIdx;
     this.tag = parts.tag;
-    this.statesAt = host.heap.allocWords(chunkCount);
-    this.txRefsAt = host.heap.allocWords(chunkCount);
+    this.statesAt = host.heap.allocWords(2 * chunkCount);
+    this.txRefsAt = this.statesAt + chunkCount;
     this.frames = parts.frames;
     this.releaseMemory = parts.releaseMemory;
+    this.openEnds = 0;
     this.nextQueueId = 1;
+    this.freeQueueIds = [];
     this.dmaMaps = new Map();
   }
 
@@ -107,10 +115,15 @@ export class Umem {
     return { total, user: total - fillPosted - txPosted, fillPosted, txPosted };
   }
 
-  /** @internal A number for the books of a queue, 1 to 32767. */
+  /** @internal A number for the books of a queue, 1 to 32767; used ones again only when there are no others. */
   takeQueueId(): number {
-    if (this.nextQueueId > 0x7fff) failQueues(this.nextQueueId);
-    return this.nextQueueId++;
+    if (this.nextQueueId <= MAX_QUEUES) return this.nextQueueId++;
+    return this.freeQueueIds.shift() ?? failQueues();
+  }
+
+  /** @internal No state has it any more. */
+  giveQueueId(queueId: number): void {
+    this.freeQueueIds.push(queueId);
   }
 
   /**
@@ -137,13 +150,14 @@ export class Umem {
 
   /**
    * Gives up the UMEM. Frames of its own that users still hold keep its memory until they are home.
-   * @throws `ERR_NETMEM_XSK_UMEM_BUSY` (EBUSY) while a ring or the kernel has a frame; nothing has changed then.
+   * @throws `ERR_NETMEM_XSK_UMEM_BUSY` (EBUSY) while rings over it are open or the kernel has a frame; nothing has changed
+   * then.
    */
   dispose(): void {
     const { fillPosted, txPosted } = this.census();
-    if (fillPosted + txPosted > 0 || this.dmaMaps.size > 0) failBusy(fillPosted + txPosted, this.dmaMaps.size);
-    this.host.heap.freeWords(this.statesAt, this.chunkCount);
-    this.host.heap.freeWords(this.txRefsAt, this.chunkCount);
+    const maps = this.dmaMaps.size;
+    if (fillPosted + txPosted + maps + this.openEnds > 0) failBusy(fillPosted + txPosted, maps, this.openEnds);
+    this.host.heap.freeWords(this.statesAt, 2 * this.chunkCount);
     if (this.frames === null) this.releaseMemory();
     else {
       this.frames.onGone(this.releaseMemory);
@@ -152,24 +166,24 @@ export class Umem {
   }
 }
 
-function failBusy(frames: number, maps: number): never {
+function failBusy(frames: number, maps: number, ends: number): never {
   throw new NetmemError({
     code: "ERR_NETMEM_XSK_UMEM_BUSY",
     errno: "EBUSY",
-    reason: `${frames} frames of the UMEM are posted and ${maps} devices have it mapped`,
-    remedy: "Close every socket and call released() on its rings first.",
+    reason: `${frames} frames of the UMEM are posted, ${ends} user ends are open and ${maps} devices have it mapped`,
+    remedy: "Close every socket and its rings, and call released() on those first.",
     param: "umem",
     value: frames,
   });
 }
 
-function failQueues(value: number): never {
+function failQueues(): never {
   throw new NetmemError({
     code: "ERR_NETMEM_XSK_QUEUES_EXHAUSTED",
     errno: "ENOSPC",
-    reason: "32767 queues were made over this UMEM",
-    remedy: "Make a new UMEM.",
+    reason: `${MAX_QUEUES} queues over this UMEM are open, or closed and not released`,
+    remedy: "Close queues, and call released() on their rings.",
     param: "umem",
-    value,
+    value: MAX_QUEUES,
   });
 }

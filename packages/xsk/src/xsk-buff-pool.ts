@@ -184,8 +184,9 @@ export class XskBuffPool {
     this.i32[at + META] = data - metaBytes;
   }
 
-  /** The packet begins where the kernel puts it and has `lenBytes` bytes (`xsk_buff_set_size`). */
+  /** The packet begins where the kernel puts it, has `lenBytes` bytes and no fragments so far (`xsk_buff_set_size`). */
   setSize(ref: NetmemRef, lenBytes: number): void {
+    this.i32[this.wordsOf(ref) + FLAGS] = 0;
     this.setData(ref, this.startOf(ref) + this.geometry.headroomBytes + HEADROOM, lenBytes, 0);
   }
 
@@ -210,13 +211,13 @@ export class XskBuffPool {
   allocBulk(out: Int32Array, max: number): number {
     if (this.needsSync) return this.allocOneByOne(out, max);
     const n = this.list.popMany(out, max);
-    return n === max || this.source === null || this.home.isDead ? n : this.source.takeMany(out, n, max);
+    return n >= max || this.source === null || this.home.isDead ? n : this.source.takeMany(out, n, max);
   }
 
   /** Whether `count` allocations could succeed; addresses are not looked at (`xp_can_alloc`). */
   canAlloc(count: number): boolean {
     const missing = count - this.list.count;
-    return missing <= 0 || (this.source !== null && this.source.has(missing));
+    return missing <= 0 || (this.source !== null && !this.home.isDead && this.source.has(missing));
   }
 
   /**
@@ -269,14 +270,14 @@ export class XskBuffPool {
 
   /** The user has the chunk from now on: the reference is dead, the buffer not the pool's any more. */
   deliver(ref: NetmemRef): void {
-    const idx = (ref >>> 1) & IDX_MASK;
-    if (this.i32[idx] !== (this.outTag | (ref >> GEN_SHIFT))) failReturn(this.host, ref, this.ownerId);
+    this.checkExclusive(ref);
     this.forget((ref + GEN_ONE) & REF_MASK);
   }
 
-  /** Whether a live buffer of this pool can be delivered: nobody else holds it. */
-  isExclusive(ref: NetmemRef): boolean {
-    return this.i32[(ref >>> 1) & IDX_MASK] === (this.outTag | (ref >> GEN_SHIFT));
+  /** @throws a misuse error unless all of the packet that starts with `head` can be delivered: nobody else holds a piece. */
+  checkDeliverable(head: NetmemRef): void {
+    this.checkExclusive(head);
+    for (let n = 0; n < this.fragCount; n++) this.checkExclusive(this.frags[n]! as NetmemRef);
   }
 
   /** As {@link free}, for `QueueAllocator`: syncs happen at the allocation. */
@@ -333,6 +334,11 @@ export class XskBuffPool {
     this.i32[this.at + OWN_LIMIT] = 0;
     for (let next = this.list.takeArmed(); next !== 0; next = this.list.takeArmed()) this.forget(next);
     this.finish();
+  }
+
+  private checkExclusive(ref: NetmemRef): void {
+    const meta = this.i32[(ref >>> 1) & IDX_MASK];
+    if (meta !== (this.outTag | (ref >> GEN_SHIFT))) failReturn(this.host, ref, this.ownerId);
   }
 
   private finish(): void {

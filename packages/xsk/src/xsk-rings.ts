@@ -1,5 +1,5 @@
 /* data path */
-import type { NetmemRef } from "@netmem/core";
+import { failParam, type NetmemRef } from "@netmem/core";
 import { MAX_PACKET_DESCS } from "./abi.ts";
 import { QueueBooks } from "./queue-books.ts";
 import type { XskRingLayout } from "./ring-layout.ts";
@@ -82,6 +82,9 @@ export class XskRings {
   /** Goes on where the rings' indices stand. */
   constructor(umem: Umem, layouts: XskRingLayouts, options: XskRingsOptions = {}) {
     const maxDescs = options.maxPacketDescs ?? MAX_PACKET_DESCS;
+    if (options.queueOf?.books.isReleased === true) {
+      failParam("queueOf", "released rings", "those of a queue in use", "Pass those of a socket that is open.");
+    }
     const books = options.queueOf?.books ?? new QueueBooks(umem);
     this.rx = new XskRx(umem, books, layouts.fill, layouts.rx, options.batch ?? DEFAULT_BATCH, maxDescs);
     this.tx = new XskTx(umem, books, layouts.tx, layouts.completion, maxDescs);
@@ -94,6 +97,7 @@ export class XskRings {
     this.umem = umem;
     this.refusedBefore = null;
     books.users++;
+    umem.openEnds++;
   }
 
   /** Entries that the fill ring takes now: at least `want`, or all there are. 0 without one. */
@@ -157,7 +161,10 @@ export class XskRings {
     return this.books.txPosted;
   }
 
-  /** Sends up to `max` completed references home, each to its own owner; returns how many. Once per burst. */
+  /**
+   * Sends up to `max` completed references home, each to its own owner; returns how many. Once per burst.
+   * @throws a misuse error for a buffer that was returned while it was sent; those before it are home, call again for the rest.
+   */
   complete(max: number): number {
     return this.tx.complete(max);
   }
@@ -195,6 +202,7 @@ export class XskRings {
       this.refusedBefore = this.stats();
       this.isOpen = false;
       this.books.users--;
+      this.umem.openEnds--;
       this.rx = new XskRx(this.umem, this.books, null, null, 0, 0);
       this.tx = new XskTx(this.umem, this.books, null, null, 0);
     }
@@ -206,7 +214,11 @@ export class XskRings {
    * @throws `ERR_NETMEM_XSK_STILL_OPEN` (EBUSY) while a socket of the queue is open.
    */
   released(): number {
-    if (this.books.users > 0) failStillOpen(this.books.users);
-    return this.rx.takeAllBack() + this.tx.takeAllBack();
+    const { books } = this;
+    if (books.users > 0) failStillOpen(books.users);
+    if (books.isReleased) return 0;
+    const count = this.rx.takeAllBack() + this.tx.takeAllBack();
+    books.release();
+    return count;
   }
 }

@@ -131,6 +131,7 @@ export class XskRx {
     if (fill === null) return 0;
     const room = fill.room(n);
     const count = room < n ? room : n;
+    if (count <= 0) return 0;
     const { i32, books, statesAt, firstIdx, chunkCount, tag } = this;
     const { fillTag } = books;
     for (let k = 0; k < count; k++) {
@@ -291,7 +292,8 @@ export class XskRx {
   private chainLength(ring: DescConsumer, k: number): number {
     const max = this.maxPacketDescs + 1;
     for (let length = 1; length <= max; length++) {
-      if (ring.peek(k + length) < k + length) return this.isSkipping || k + length > ring.size ? length - 1 : 0;
+      if (ring.peek(k + length) < k + length)
+        return this.isSkipping || (k === 0 && length > ring.size) ? length - 1 : 0;
       if ((this.i32[ring.at(k + length - 1) + 3]! & CONTD) === 0) return length;
     }
     return max;

@@ -53,6 +53,7 @@ export class XskTx {
   /** Bytes of an aligned chunk less one; -1, which no length passes, where more than that is to be looked at. */
   declare private readonly mask: number;
   declare private readonly tag: number;
+  /** At most the ring's size: what is larger never has room. */
   declare private readonly maxPacketDescs: number;
   /** Descriptors of each piece of the packet that is being sent. */
   declare private readonly pieceDescs: Int32Array;
@@ -81,7 +82,7 @@ export class XskTx {
     this.shift = geometry.shift;
     this.mask = geometry.isAligned && geometry.txMetadataBytes === 0 ? geometry.chunkSizeBytes - 1 : -1;
     this.tag = umem.tag;
-    this.maxPacketDescs = maxPacketDescs;
+    this.maxPacketDescs = ring === null ? maxPacketDescs : Math.min(maxPacketDescs, ring.size) | 0;
     this.pieceDescs = new Int32Array(maxPacketDescs);
     this.refused = 0;
     this.badAddr = 0;
@@ -152,22 +153,28 @@ export class XskTx {
     const { completion } = this;
     if (completion === null) return 0;
     const count = completion.peek(max);
-    if (count === 0) return 0;
+    if (count <= 0) return 0;
     const { i32, host, books, statesAt, txRefsAt, chunkCount } = this;
     let done = 0;
-    for (let k = 0; k < count; k++) {
-      const chunk = completion.high(k) === 0 ? this.geometry.chunkOf(completion.low(k)) : -1;
-      const state = chunk >>> 0 < chunkCount ? i32[statesAt + chunk]! : 0;
-      if (state <= 0 || (state ^ books.txTag) >>> TX_COUNT_BITS !== 0) {
-        this.badAddr = (this.badAddr + 1) | 0;
-        continue;
+    let k = 0;
+    try {
+      while (k < count) {
+        const chunk = completion.high(k) === 0 ? this.geometry.chunkOf(completion.low(k)) : -1;
+        const state = chunk >>> 0 < chunkCount ? i32[statesAt + chunk]! : 0;
+        k++;
+        if (state <= 0 || (state ^ books.txTag) >>> TX_COUNT_BITS !== 0) {
+          this.badAddr = (this.badAddr + 1) | 0;
+          continue;
+        }
+        i32[statesAt + chunk] = (state & TX_COUNT_MASK) === 1 ? 0 : state - 1;
+        done++;
+        returnNetmem(host, i32[txRefsAt + chunk]! as NetmemRef);
       }
-      i32[statesAt + chunk] = (state & TX_COUNT_MASK) === 1 ? 0 : state - 1;
-      done++;
-      returnNetmem(host, i32[txRefsAt + chunk]! as NetmemRef);
+    } finally {
+      // Also when a return throws, because its user returned the buffer meanwhile.
+      completion.release(k);
+      books.txPosted -= done;
     }
-    completion.release(count);
-    books.txPosted -= done;
     return done;
   }
 

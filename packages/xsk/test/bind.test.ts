@@ -1,3 +1,4 @@
+import type { PageRef } from "@netmem/core";
 import { createIommuDevice, withBalance } from "@netmem/dma";
 import { describe, expect, test } from "vitest";
 import { BindFlag, type BindParams, UmemFlag, type XskSocket } from "../src/index.ts";
@@ -15,6 +16,23 @@ function ready({ kernel, host }: SocketRig, umemParams = {}): XskSocket {
   setAllRings(socket, 16);
   return socket;
 }
+
+test("bind without memory for the packets of copy mode: nothing has changed, and it can be tried again", () => {
+  const rig = makeSocket();
+  const { host } = rig;
+  const socket = ready(rig);
+  const pages: PageRef[] = [];
+  // One free page is left, which is enough for everything but the packet.
+  for (let page = host.pages.allocPages(0); page !== 0; page = host.pages.allocPages(0)) pages.push(page);
+  for (let n = 0; n < 8; n++) host.pages.freePage(pages.pop()!);
+  const before = [host.pages.freePageCount(), host.areas.list().length];
+  expect(bind(socket)).toBe("ERR_NETMEM_NO_MEMORY ENOMEM order");
+  expect([host.pages.freePageCount(), host.areas.list().length]).toEqual(before);
+  expect([socket.isBound, rig.device.pools[1], socket.layouts.fill === null]).toEqual([false, null, false]);
+  for (const page of pages) host.pages.freePage(page);
+  expect([bind(socket), socket.sendto()]).toEqual(["no error", 0]);
+  socket.close();
+});
 
 describe("errors of bind, one at a time", () => {
   test("5.7 family, flags, device, rings, UMEM, queue", () => {

@@ -1,7 +1,7 @@
 import type { NetmemRef } from "@netmem/core";
 import { beforeEach, describe, expect, test } from "vitest";
 import { BindFlag, checkXskInvariants, DescOption, UmemFlag } from "../src/index.ts";
-import { makeSocket, type SocketRig, takeFrames } from "./fixture.ts";
+import { makeSocket, RawTx, type SocketRig, takeFrames } from "./fixture.ts";
 
 const CONTD = DescOption.PktContd;
 const COPY_SG = { bind: { flags: BindFlag.Copy | BindFlag.UseSg } };
@@ -74,6 +74,30 @@ describe("hostile: what the other end may say", () => {
     checkOwn();
   });
 
+  test("a packet whose end comes when there is room for it is whole, wherever it begins in a full ring", () => {
+    rig = makeSocket({ ...COPY_SG, ringSize: 4, rings: { maxPacketDescs: 3 } });
+    const starts = rig.fill(4).map(startOf);
+    const tell = (n: number, options: number): void => {
+      const { rx } = rig.socket.layouts;
+      const producer = word(rx!.producerAt);
+      for (const [at, value] of [starts[n & 3]!, 0, 64, options].entries()) {
+        setWord(rx!.descsAt + (producer & 3) * 4 + at, value);
+      }
+      setWord(rx!.producerAt, producer + 1);
+    };
+    tell(0, 0);
+    tell(1, 0);
+    tell(2, CONTD);
+    tell(3, CONTD);
+    expect(rig.rings.receive(64)).toBe(2);
+    setWord(rig.socket.layouts.fill!.consumerAt, 4);
+    const back = rig.rings.refs.slice(0, 1);
+    expect(rig.rings.post(back, 1)).toBe(1);
+    tell(0, 0);
+    expect([rig.rings.receive(64), rig.rings.stats().rxBroken]).toEqual([3, 0]);
+    checkOwn();
+  });
+
   test("unaligned: addresses between chunks, and offsets beyond them", () => {
     rig = makeSocket({ umem: { chunkSizeBytes: 3000, flags: UmemFlag.UnalignedChunk } });
     rig.fill(2);
@@ -110,5 +134,43 @@ describe("hostile: what the other end may say", () => {
     expect([rig.rings.fillRoom(16), rig.rings.txRoom(16)]).toEqual([15, 0]);
     expect(rig.rings.transmitOne(ref!, rig.host.offsetOf(ref as never), 64)).toBe(false);
     expect(rig.rings.stats().corrupt).toBe(5);
+  });
+
+  test("a consumer index that goes back makes no room for a second descriptor in a slot", () => {
+    rig = makeSocket({ ...COPY_SG, ringSize: 4 });
+    const { tx } = rig.socket.layouts;
+    const send = (): boolean[] =>
+      takeFrames(rig.umem, 4).map((ref) => rig.rings.transmitOne(ref, rig.host.offsetOf(ref as never), 64));
+    expect(send()).toEqual([true, true, true, true]);
+    rig.rings.submitTx();
+    setWord(tx!.consumerAt, 4);
+    expect(send()).toEqual([true, true, true, true]);
+    setWord(tx!.consumerAt, 0);
+    expect([rig.rings.txRoom(4), rig.rings.stats().corrupt]).toEqual([0, 1]);
+    expect(send()).toEqual([false, false, false, false]);
+    checkOwn();
+  });
+
+  test("a user that takes completions back cannot make the kernel's end overfill the ring", () => {
+    rig = makeSocket({
+      ringSize: 4,
+      device: { zeroCopyMaxSegs: 4 },
+      bind: { flags: BindFlag.ZeroCopy | BindFlag.UseSg },
+    });
+    const { completion, tx } = rig.socket.layouts;
+    const raw = new RawTx(rig.host, tx!);
+    const send = (count: number): void => {
+      for (let n = 0; n < count; n++) raw.put(n * 4096, 64);
+      raw.submit();
+    };
+    send(4);
+    expect(rig.queue.tx.peekBatch(4)).toBe(4);
+    rig.queue.tx.completed(4);
+    setWord(completion!.consumerAt, 4);
+    send(4);
+    expect(Array.from({ length: 4 }, () => rig.queue.tx.peek())).toEqual([true, true, true, true]);
+    setWord(completion!.consumerAt, 0);
+    send(4);
+    expect([rig.queue.tx.peek(), rig.queue.tx.outstandingCount]).toEqual([false, 4]);
   });
 });

@@ -1,4 +1,4 @@
-import type { NetmemRef } from "@netmem/core";
+import { type NetmemRef, refNetmem, returnNetmem } from "@netmem/core";
 import { describe, expect, test } from "vitest";
 import { BindFlag, DescOption, Errno, xskFlush, xskRcv, xskRcvZc } from "../src/index.ts";
 import { bytesOf, IFINDEX, makeSocket, type SocketParams, type SocketRig } from "./fixture.ts";
@@ -180,6 +180,21 @@ describe("zero copy", () => {
     xskFlush(rig.socket);
     expect(taken(rig)).toMatchObject({ lengths: [100, 101, 102], options: [1, 1, 0] });
     expect(buffs.outCount).toBe(0);
+  });
+
+  test("a packet of which somebody else holds a piece is not delivered at all", () => {
+    const rig = makeSocket(ZC);
+    rig.fill(3);
+    const { buffs } = rig.queue;
+    const [head, shared, last] = [0, 1, 2].map(() => buffs.allocNetmem()) as [NetmemRef, NetmemRef, NetmemRef];
+    for (const ref of [head, shared, last]) buffs.setSize(ref, 100);
+    for (const ref of [shared, last]) buffs.addFrag(head, ref);
+    refNetmem(rig.host, shared);
+    expect(() => xskRcvZc(rig.socket, head)).toThrow("ERR_NETMEM");
+    expect([rig.socket.rx!.stagedCount, buffs.pendingFrags, buffs.outCount]).toEqual([0, 2, 3]);
+    buffs.freePacket(head);
+    returnNetmem(rig.host, shared);
+    expect(buffs.stats()).toMatchObject({ free: 3, out: 0 });
   });
 });
 

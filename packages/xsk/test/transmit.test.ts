@@ -304,6 +304,67 @@ describe("zero copy", () => {
     expect(rig.queue.tx.peekBatch(4)).toBe(1);
   });
 
+  test("#299 what waits to be handed back keeps its room, also when a second socket joins", () => {
+    const rig = makeSocket({ ...ZC, ringSize: 4 });
+    const tx = rawTx(rig);
+    tx.put(0, 64);
+    tx.put(4096, 64, CONTD);
+    tx.put(65536, 64);
+    tx.submit();
+    expect(rig.queue.tx.peekBatch(4)).toBe(1);
+    const second = rig.kernel.createSocket();
+    second.setRing("tx", 4);
+    second.bind({ ifindex: IFINDEX, queueIdx: 0, flags: BindFlag.SharedUmem, sharedFd: rig.socket.fd });
+    const other = new RawTx(rig.host, second.layouts.tx!);
+    for (const addr of [8192, 12288]) other.put(addr, 64);
+    other.submit();
+    expect([take(rig), rig.queue.tx.outstandingCount]).toEqual([[8192], 2]);
+    rig.queue.tx.completed(2);
+    expect(completions(rig)).toEqual([0, 8192, 4096, 65536]);
+  });
+
+  test("#299 the rest of a dropped packet is looked for in the ring of its socket only", () => {
+    const rig = makeSocket(ZC);
+    const tx = rawTx(rig);
+    tx.put(65536, 64, CONTD);
+    tx.submit();
+    expect(rig.queue.tx.peekBatch(4)).toBe(0);
+    const second = rig.kernel.createSocket();
+    second.setRing("tx", 4);
+    second.bind({ ifindex: IFINDEX, queueIdx: 0, flags: BindFlag.SharedUmem, sharedFd: rig.socket.fd });
+    rig.socket.close();
+    const other = new RawTx(rig.host, second.layouts.tx!);
+    other.put(4096, 64);
+    other.submit();
+    expect([rig.queue.tx.peekBatch(4), second.statistics().txInvalidDescs]).toEqual([1, 0]);
+  });
+
+  test("a driver that goes on after the queue's end writes into nobody's memory", () => {
+    const flags = BindFlag.ZeroCopy | BindFlag.UseSg | BindFlag.UseNeedWakeup;
+    const rig = makeSocket({ ...ZC, bind: { flags } });
+    const { queue, host } = rig;
+    const tx = rawTx(rig);
+    tx.put(0, 64);
+    tx.submit();
+    rig.fill(2);
+    expect(queue.tx.peekBatch(1)).toBe(1);
+    const ref = queue.buffs.allocNetmem();
+    if (ref !== 0) queue.buffs.free(ref);
+    const { fill, completion } = rig.socket.layouts;
+    let isReleased = false;
+    queue.onReleased(() => (isReleased = true));
+    rig.rings.close();
+    rig.socket.close();
+    expect([ref !== 0, isReleased]).toEqual([true, true]);
+    const words = (): Int32Array[] => [fill!, completion!].map((at) => host.i32.slice(at.producerAt, at.descsAt));
+    const before = words();
+    expect(codeOf(() => queue.tx.completed(1))).toBe("ERR_NETMEM_XSK_COMPLETED EINVAL count");
+    queue.setRxNeedWakeup(true);
+    queue.setTxNeedWakeup(false);
+    expect([queue.buffs.canAlloc(8), queue.buffs.allocNetmem(), queue.tx.peek()]).toEqual([false, 0, false]);
+    expect(words()).toEqual(before);
+  });
+
   test("a driver that completes more than it took is refused", () => {
     const rig = makeSocket(ZC);
     expect(codeOf(() => rig.queue.tx.completed(1))).toBe("ERR_NETMEM_XSK_COMPLETED EINVAL count");

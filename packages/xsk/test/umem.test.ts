@@ -125,6 +125,16 @@ describe("memory", () => {
     umem.dispose();
   });
 
+  test("without memory for the states of its chunks it holds nothing", () => {
+    const host = makeHost();
+    const block = host.pages.allocPages(2);
+    if (block === 0) throw new Error("no block");
+    while (host.pages.allocPages(0) !== 0);
+    host.pages.freePage(block);
+    expect(codeOf(() => createUmem(host))).toContain("ERR_NETMEM_NO_MEMORY");
+    expect(host.pages.freePageCount()).toBe(4);
+  });
+
   test("frames still with users keep the UMEM's own memory", () => {
     const host = makeHost();
     const umem = makeUmem(host);

@@ -234,6 +234,25 @@ describe("packets", () => {
   });
 });
 
+test("setSize clears what the last use left: the packet has no fragments (`xsk_buff_set_size`)", () => {
+  const { pool, post } = makePool();
+  post(0, 4096, 8192);
+  const [head, frag] = [alloc(pool), alloc(pool)];
+  pool.addFrag(head, frag);
+  pool.deliver(pool.takeFrag() as NetmemRef);
+  pool.deliver(head);
+  post(0, 4096);
+  const out = new Int32Array(3);
+  expect(pool.allocBulk(out, 3)).toBe(3);
+  const [other, again, piece] = [...out] as [NetmemRef, NetmemRef, NetmemRef];
+  expect([pool.startOf(again), pool.flagsOf(again)]).toEqual([pool.geometry.offset, XSK_BUFF_HAS_FRAGS]);
+  pool.setSize(other, 64);
+  pool.setSize(again, 64);
+  pool.addFrag(other, piece);
+  pool.freePacket(again);
+  expect([pool.pendingFrags, pool.freeCount]).toEqual([1, 1]);
+});
+
 describe("end", () => {
   test("a destroyed pool waits for what is out, then tells once and leaves nothing", () => {
     const host = makeHost();

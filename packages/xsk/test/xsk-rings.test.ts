@@ -226,6 +226,48 @@ describe("transmitting", () => {
     expect(rig.rings.stats().txRefused).toBe(0);
   });
 
+  test("a packet of more pieces than the TX ring has entries is refused, not waited for", () => {
+    rig = makeSocket({ ...COPY_SG, ringSize: 2 });
+    const refs = takeFrames(rig.umem, 3);
+    const send = (pieces: number): boolean =>
+      rig.rings.transmit(
+        Int32Array.from(refs),
+        Int32Array.from(refs, (ref) => rig.host.offsetOf(ref as never)),
+        new Int32Array(3).fill(64),
+        pieces,
+      );
+    expect([send(3), rig.rings.stats().txRefused]).toEqual([false, 1]);
+    expect([send(1), send(2), rig.rings.stats().txRefused]).toEqual([true, false, 1]);
+    check();
+  });
+
+  test("a buffer that its user returned while it was sent: complete() says so, and the rest comes home", () => {
+    const refs = takeFrames(rig.umem, 4);
+    for (const ref of refs) rig.rings.transmitOne(ref, rig.host.offsetOf(ref as never), 64);
+    rig.rings.submitTx();
+    rig.socket.sendto();
+    returnNetmem(rig.host, refs[1]!);
+    expect(codeOf(() => rig.rings.complete(4))).toBe("ERR_NETMEM_DOUBLE_PUT ref");
+    check();
+    expect([rig.rings.txPostedCount, rig.rings.complete(4)]).toEqual([2, 2]);
+    expect([rig.rings.stats().completionBadAddr, rig.umem.census().user]).toEqual([0, 16]);
+    check();
+  });
+
+  test("negative counts are no counts", () => {
+    const refs = takeFrames(rig.umem, 1);
+    rig.rings.transmitOne(refs[0]!, rig.host.offsetOf(refs[0] as never), 64);
+    rig.rings.submitTx();
+    rig.socket.sendto();
+    rig.fill(2);
+    deliver(bytesOf(64));
+    const none = new Int32Array(1);
+    expect([rig.rings.post(none, -1), rig.rings.receive(-1), rig.rings.complete(-1)]).toEqual([0, 0, 0]);
+    check();
+    expect([rig.rings.receive(8), rig.rings.complete(8)]).toEqual([1, 1]);
+    check();
+  });
+
   test("a chunk is sent on one queue at a time", () => {
     const second = rig.kernel.createSocket();
     setAllRings(second, 8);
@@ -296,6 +338,35 @@ describe("the end", () => {
     expect([rig.rings.released(), rig.umem.frames!.freeCount, rig.rings.released()]).toEqual([4, 16, 0]);
     check();
     rig.umem.dispose();
+  });
+
+  test("a UMEM whose rings are open is not given up: they would go on writing its states", () => {
+    expect(codeOf(() => rig.umem.dispose())).toBe("ERR_NETMEM_XSK_UMEM_BUSY EBUSY umem");
+    rig.fill(1);
+    rig.rings.close();
+    rig.rings.close();
+    rig.socket.close();
+    rig.rings.released();
+    expect(codeOf(() => rig.umem.dispose())).toBe("no error");
+  });
+
+  test("a UMEM takes any number of queues, one after the other", () => {
+    const { umem, socket } = rig;
+    rig.rings.close();
+    rig.rings.released();
+    let rings = rig.rings;
+    for (let n = 0; n < 33_000; n++) {
+      rings = new XskRings(umem, socket.layouts);
+      rings.close();
+      rings.released();
+    }
+    const next = new XskRings(umem, socket.layouts);
+    expect(next.post(Int32Array.from(takeFrames(umem, 1)), 1)).toBe(1);
+    // What was released has nothing to do with its number's next owner.
+    expect([rings.released(), rig.rings.released(), umem.census().fillPosted]).toEqual([0, 0, 1]);
+    expect(codeOf(() => new XskRings(umem, socket.layouts, { queueOf: rings }))).toContain(
+      "INVALID_PARAM EINVAL queueOf",
+    );
   });
 
   test("one UMEM, many sockets in turn: nothing is left behind", () => {

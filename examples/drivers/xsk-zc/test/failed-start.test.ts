@@ -2,7 +2,7 @@ import { makeStand, type Stand } from "@netmem-examples/driver-stand";
 import { dmaDevices } from "@netmem-examples/driver-stand/driver-tests";
 import type { DmaDevice, Host } from "@netmem/core";
 import { VirtualClock } from "@netmem/testing";
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { XskZcDriver } from "../driver.ts";
 
 let clock: VirtualClock;
@@ -37,6 +37,18 @@ test("a device that refuses the mapping of the UMEM: the driver does not start, 
   isFull = true;
   for (let n = 0; n < 3; n++) expect(() => stand.device.open()).toThrow("ERR_NETMEM_");
   isFull = false;
+  expect(opened()).toEqual(before);
+});
+
+test("a memory registry that refuses the pool: the driver does not start, and holds nothing", () => {
+  stand = makeStand((host, queue, hw) => new XskZcDriver(host, queue, hw), { clock });
+  const before = opened();
+  const { device, host } = stand;
+  const regMemModel = vi.spyOn(host.mem, "regMemModel").mockImplementation(() => {
+    throw new Error("no id to be had");
+  });
+  for (let n = 0; n < 32; n++) expect(() => device.open()).toThrow("no id to be had");
+  regMemModel.mockRestore();
   expect(opened()).toEqual(before);
 });
 

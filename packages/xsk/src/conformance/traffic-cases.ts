@@ -120,7 +120,9 @@ async function umemHeadroom(bed: XskTestbed): Promise<void> {
 
 async function txQueueConsumer(bed: XskTestbed): Promise<void> {
   await withLink(bed, {}, (link) => {
-    new Sender(link, link.a, { packets: 33, batch: 33 }).step();
+    const sender = new Sender(link, link.a, { packets: 33, batch: 33 });
+    sender.step();
+    checkEqual(sender.sent, 33, "packets in the ring");
     const { tx } = link.a.layouts;
     const before = link.host.i32[tx!.consumerAt]!;
     link.a.sendto();

@@ -81,10 +81,11 @@ export class CopyTx {
     const { i32, completion } = this;
     const low = i32[d]!;
     const high = i32[d + 1]!;
+    const lenBytes = i32[d + 2]!;
     const options = i32[d + 3]!;
     if (completion.room(this.descs + 1) <= this.descs) return EAGAIN;
     if (this.isDraining) return this.drain(low, high, options);
-    const offset = this.geometry.txOffset(low, high, i32[d + 2]!, options);
+    const offset = this.geometry.txOffset(low, high, lenBytes, options);
     if (offset < 0) {
       this.dropPacket();
       this.drain(low, high, options);
@@ -94,7 +95,7 @@ export class CopyTx {
       this.dropPacket();
       return this.drain(low, high, options);
     }
-    this.append(low, high, offset, i32[d + 2]!);
+    this.append(low, high, offset, lenBytes);
     this.tx.advance(1);
     return (options & CONTD) === 0 ? this.send() : NEXT;
   }

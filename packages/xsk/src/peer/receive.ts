@@ -53,6 +53,7 @@ export function xskRcv(
 /**
  * A packet that lies in buffers of the queue's own pool: it goes to the user without a copy. With fragments, `head` is its
  * first buffer and the rest is on the pool's list. Without room in the RX ring all of it is freed (`xsk_rcv_zc`).
+ * @throws a misuse error for a buffer that is not live or that somebody else holds; the packet is still the caller's then.
  */
 export function xskRcvZc(socket: XskSocket, head: NetmemRef): number {
   const { queue, rx } = socket;
@@ -64,6 +65,7 @@ export function xskRcvZc(socket: XskSocket, head: NetmemRef): number {
     buffs.freePacket(head);
     return ENOBUFS;
   }
+  if (frags > 0) buffs.checkDeliverable(head);
   place(rx, buffs, head, buffs.dataOf(head), buffs.lenOf(head), frags === 0 ? 0 : CONTD);
   for (let n = 1; n <= frags; n++) {
     const ref = buffs.takeFrag() as NetmemRef;

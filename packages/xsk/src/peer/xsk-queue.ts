@@ -46,7 +46,7 @@ export class XskQueue {
   readonly frameBytes: number;
   private readonly dma: UmemDma | null;
   private readonly fill: AddrConsumer;
-  private readonly releaseRings: () => void;
+  private releaseRings: () => void;
   private readonly waiters: (() => void)[] = [];
   private isReleased = false;
   private rxNeedsWakeup = false;
@@ -91,13 +91,22 @@ export class XskQueue {
     if (this.usesNeedWakeup) socket.tx?.setNeedWakeup(this.txNeedsWakeup);
   }
 
+  /** @internal Nobody came to be bound to it: it goes, and leaves the rings where they are. */
+  abandon(): void {
+    this.releaseRings = () => {};
+    this.buffs.destroy();
+  }
+
   /** @internal The last one takes the queue down (`xp_put_pool`). */
   removeSocket(socket: XskSocket): void {
     this.sockets.splice(this.sockets.indexOf(socket), 1);
     if (this.sockets.length === 0) this.buffs.destroy();
   }
 
-  /** Calls `done` once the kernel has let go of every buffer; at once if it has. */
+  /**
+   * Calls `done` once the kernel has let go of every buffer; at once if it has. Stop the driver first: what it transmits
+   * from is not waited for.
+   */
   onReleased(done: () => void): void {
     if (this.isReleased) done();
     else this.waiters.push(done);
@@ -105,7 +114,7 @@ export class XskQueue {
 
   /** `xsk_set_rx_need_wakeup`, `xsk_clear_rx_need_wakeup` */
   setRxNeedWakeup(wanted: boolean): void {
-    if (!this.usesNeedWakeup || wanted === this.rxNeedsWakeup) return;
+    if (!this.usesNeedWakeup || this.isReleased || wanted === this.rxNeedsWakeup) return;
     this.rxNeedsWakeup = wanted;
     this.fill.setNeedWakeup(wanted);
   }
@@ -119,6 +128,7 @@ export class XskQueue {
 
   private finish(): void {
     this.isReleased = true;
+    this.tx.end();
     if (this.dma !== null) this.umem.unmapDma(this.dma);
     this.device.pools[this.queueIdx] = null;
     this.releaseRings();

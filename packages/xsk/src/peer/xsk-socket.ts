@@ -51,6 +51,8 @@ export class XskSocket {
   txEmptyDescs = 0;
   /** Descriptors that a driver took from this socket in its turn. */
   txBudgetSpent = 0;
+  /** The rest of a packet that a driver's batch dropped is still to come. */
+  isDraining = false;
   maxTxBudget: number = DEFAULT_TX_BUDGET;
   /** Called by flush when packets became visible. */
   onReadable: (() => void) | null = null;
@@ -102,9 +104,15 @@ export class XskSocket {
 
   /** @throws `ERR_NETMEM_XSK_BIND` with the kernel's errno; nothing has changed then. */
   bind(params: BindParams): void {
-    this.queue = bindSocket(this, params);
-    this.queue.addSocket(this);
-    if (!this.queue.isZeroCopy && this.tx !== null) this.copyTx = new CopyTx(this.queue, this);
+    const queue = bindSocket(this, params);
+    try {
+      if (!queue.isZeroCopy && this.tx !== null) this.copyTx = new CopyTx(queue, this);
+    } catch (error) {
+      if (queue.users === 0) queue.abandon();
+      throw error;
+    }
+    this.queue = queue;
+    queue.addSocket(this);
   }
 
   /** The rings, for the user's end. */

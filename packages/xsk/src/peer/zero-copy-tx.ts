@@ -30,8 +30,6 @@ export class ZeroCopyTx {
   /** Addresses of dropped packets, two words each, to be completed after what is outstanding. */
   declare private readonly reclaimed: Int32Array;
   declare private reclaimCount: number;
-  /** The rest of a packet that cannot be sent is being dropped. */
-  declare private isDraining: boolean;
 
   constructor(queue: XskQueue) {
     this.queue = queue;
@@ -43,7 +41,6 @@ export class ZeroCopyTx {
     this.outstanding = 0;
     this.reclaimed = new Int32Array(MAX_BATCH * 2);
     this.reclaimCount = 0;
-    this.isDraining = false;
   }
 
   /** Descriptors that the driver took and has not completed. */
@@ -91,6 +88,12 @@ export class ZeroCopyTx {
     if (this.outstanding === 0) this.completeReclaimed();
   }
 
+  /** @internal The queue is gone, its rings with it: nothing is outstanding any more. */
+  end(): void {
+    this.outstanding = 0;
+    this.reclaimCount = 0;
+  }
+
   private peekOneByOne(max: number): number {
     let n = 0;
     while (n < max && this.peekInto(n)) n++;
@@ -110,7 +113,8 @@ export class ZeroCopyTx {
         }
         if (tx === null || !this.skipInvalid(socket, tx)) continue;
         socket.txBudgetSpent++;
-        if (completion.room(1) === 0) return false;
+        // What is to be handed back has its room reserved.
+        if (completion.room(this.reclaimCount + 1) <= this.reclaimCount) return false;
         this.take(tx.at(0), n);
         this.outstanding++;
         tx.release(1);
@@ -138,7 +142,7 @@ export class ZeroCopyTx {
     let n = 0;
     let k = 0;
     while (k < count && this.reclaimCount === 0) {
-      const pieces = this.isDraining ? 0 : this.packetLength(tx, k, count);
+      const pieces = socket.isDraining ? 0 : this.packetLength(tx, k, count);
       if (pieces < 0) break;
       if (pieces === 0) {
         k += this.drain(socket, tx, k, count);
@@ -165,14 +169,14 @@ export class ZeroCopyTx {
   /** Sets the addresses of a packet aside, to its end or as far as there is; returns how many. */
   private drain(socket: XskSocket, tx: DescConsumer, from: number, count: number): number {
     const { i32, reclaimed } = this;
-    this.isDraining = true;
+    socket.isDraining = true;
     let used = 0;
-    while (from + used < count && this.isDraining) {
+    while (from + used < count && socket.isDraining) {
       const d = tx.at(from + used++);
       reclaimed[this.reclaimCount * 2] = i32[d]!;
       reclaimed[this.reclaimCount * 2 + 1] = i32[d + 1]!;
       this.reclaimCount++;
-      this.isDraining = (i32[d + 3]! & CONTD) !== 0;
+      socket.isDraining = (i32[d + 3]! & CONTD) !== 0;
     }
     socket.txInvalidDescs += used;
     return used;
