@@ -27,8 +27,10 @@ export function createWorker(context: QueueWorkerContext): QueueWorkerParts {
         if (isWanted(host.u8, frameData(host, frame))) wanted[w++] = frame;
         else others[o++] = frame;
       }
-      // There is room: see below.
-      handedOn += context.send(target, wanted, w);
+      const sent = context.send(target, wanted, w);
+      handedOn += sent;
+      // There is room, see below; but nobody to take them when the sink has died.
+      if (sent < w) returnFrameBulk(host, wanted.subarray(sent), w - sent);
       returnFrameBulk(host, others, o);
       unwanted += o;
     },

@@ -120,6 +120,24 @@ test("a worker that dies by an error of its program is noticed, reclaimed and st
   await stand.close();
 });
 
+test("of two groups with a worker of one name the one that died is reclaimed, however it is spelled", async () => {
+  const host = createHost({ arenaBytes: 16 * 2 ** 20 });
+  const nic = new SimNic(host, { queueCount: 2, rxDescCount: 64 });
+  const groups = [0, 1].map((n) => {
+    const workers = [{ name: "\u30e9\u30a4\u30f3\ud83d\ude80".padEnd(32, "x"), module, hardware: nic.shareQueue(n) }];
+    return new WorkerGroup({ host, workers, restart: false });
+  });
+  for (const group of groups) await group.start();
+  const [first, second] = groups as [WorkerGroup, WorkerGroup];
+  const ids = host.workers.list().map(({ workerId }) => workerId);
+  await second.terminate(second.names[0]!);
+  expect(second.deaths[0]).toMatchObject({ taken: 64, report: { workerId: ids.at(-1) } });
+  expect([first.deaths, host.workers.list().length]).toEqual([[], 2]);
+  for (const group of groups) await group.close();
+  nic.dispose();
+  expect([host.pools.list(), host.workers.list().length]).toEqual([[], 1]);
+});
+
 test("with restart: false it stays down, and can be started by hand", async () => {
   const stand = new Stand({}, { restart: false });
   await stand.group.start();
@@ -142,6 +160,78 @@ test("a worker whose buffers do not come home in time is ended, and they come ho
   // The number of the dead one is kept for its pool.
   expect([host.pools.list().length, host.workers.list().length]).toEqual([1, 3]);
   expect(await group.stop("keeper")).toBe(5);
+  await stand.close();
+});
+
+test("a worker whose thread cannot be started leaves its hardware free, to be tried again", async () => {
+  const stand = new Stand({ data: () => "no function crosses threads" });
+  for (let n = 0; n < 2; n++) await expect(stand.group.start()).rejects.toThrow("could not be cloned");
+  expect(stand.receive(3, DROP)).toBe(0);
+  await stand.close();
+});
+
+test("what is sent to a worker that died and stays down is refused, and goes home", async () => {
+  const keeper = { name: "keeper", module: new URL("./keeper-module.ts", import.meta.url) };
+  const stand = new Stand({}, { restart: false }, [keeper]);
+  const { group } = stand;
+  await group.start();
+  await group.terminate("keeper");
+  await stand.until(() => stand.receive(1, REDIRECT) === 1);
+  await stand.until(() => group.getStats("rx").xdpRedirect === 1);
+  await stand.until(() => group.getStats("rx").xmitErrors === 1);
+  await stand.close();
+});
+
+test("an onDeath that throws is a warning; deaths are dealt with as before, and so is the restart", async () => {
+  const warnings: string[] = [];
+  let heard = 0;
+  const onDeath = (): never => {
+    heard++;
+    throw new Error("not interested");
+  };
+  const stand = new Stand({}, { onDeath });
+  Object.defineProperty(stand.host, "warn", { value: (code: string) => warnings.push(code) });
+  const { group } = stand;
+  await group.start();
+  for (let n = 1; n <= 2; n++) {
+    await group.terminate("rx");
+    expect([heard, group.deaths.length, group.isRunning("rx")]).toEqual([n, n, true]);
+  }
+  expect(warnings).toEqual(["WARN_NETMEM_WORKER_DEATH", "WARN_NETMEM_WORKER_DEATH"]);
+  await stand.close();
+});
+
+test("closed once is closed: again it does nothing, and nothing starts any more", async () => {
+  const stand = new Stand({}, {}, [{ name: "keeper", module: new URL("./keeper-module.ts", import.meta.url) }]);
+  const { group, host } = stand;
+  await group.start();
+  await Promise.all([group.close(), group.close()]);
+  // The words of the group are somebody else's now.
+  const words = Array.from({ length: 8 }, () => host.heap.allocWords(1024));
+  for (const at of words) host.i32.fill(0x01010101, at, at + 1024);
+  await group.close();
+  expect(await codeOf(group.start())).toBe("ERR_NETMEM_WORKER_STATE");
+  for (const at of words) expect(host.i32.subarray(at, at + 1024).every((word) => word === 0x01010101)).toBe(true);
+  await stand.close();
+});
+
+test("a group that cannot be made leaves nothing", async () => {
+  const stand = new Stand();
+  const { host } = stand;
+  const workers = [
+    { name: "a", module },
+    { name: "b", module },
+  ];
+  const links = [
+    { from: "a", to: "b" },
+    { from: "b", to: "a", size: 3 },
+  ];
+  const make = (): unknown => new WorkerGroup({ host, workers, links });
+  // The heap keeps the pages that it cut.
+  for (let n = 0; n < 64; n++) expect(make).toThrow("ERR_NETMEM_INVALID_PARAM");
+  const free = host.pages.freePageCount();
+  for (let n = 0; n < 64; n++) expect(make).toThrow("ERR_NETMEM_INVALID_PARAM");
+  expect(host.pages.freePageCount()).toBe(free);
   await stand.close();
 });
 

@@ -5,6 +5,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DMA_KINDS, makeMixedNic, QUEUE_COUNT } from "../mixed-nic.ts";
 
+const seed = Number(process.env["NETMEM_SEED"] || Date.now() & 0x7fffffff);
+console.log(`mixed nic: NETMEM_SEED=${seed}`);
+
 const VERDICTS = [
   XdpVerdict.Aborted,
   XdpVerdict.Drop,
@@ -88,7 +91,7 @@ test.for(DMA_KINDS)(
         expect(drivers.map((driver) => driver.inflight())).toEqual(drivers.map(() => 0));
         expect(host.pages.freePageCount()).toBe(free);
       }),
-      { numRuns: 30 },
+      { seed, numRuns: 30 },
     );
   },
 );

@@ -5,6 +5,8 @@ import { readMemoryRegions } from "./memory-regions.ts";
 import { isSystemCallError } from "./system-call-error.ts";
 
 const TWO_MIB = 2 ** 21;
+/** EAGAIN: none for now. EBUSY: the control group may not have more. EFAULT: the reserve was emptied meanwhile. */
+const SHORTAGES: readonly string[] = ["ENOMEM", "EAGAIN", "EBUSY", "EFAULT"];
 
 export interface HugeBackingParams {
   /**
@@ -49,7 +51,7 @@ function resolve({ kind = "auto", pageBytes = TWO_MIB }: HugeBackingParams): {
 
 /** What the kernel says when it has no huge pages becomes the contract's error; everything else stays as it is. */
 function translate(error: unknown, bytes: number): never {
-  const isShortage = isSystemCallError(error) && ["ENOMEM", "EAGAIN", "EFAULT"].includes(error.errno ?? "");
+  const isShortage = isSystemCallError(error) && SHORTAGES.includes(error.errno ?? "");
   if (!isShortage) throw error;
   throw new NetmemError({
     code: "ERR_NETMEM_NO_HUGE_PAGES",

@@ -1,6 +1,8 @@
 import { NetmemError } from "@netmem/core";
+import { Errno } from "./errno.ts";
 import { builtin, ownPid } from "./node-builtins.ts";
 import { CLONE_NEWNET } from "./socket-abi.ts";
+import { SystemCallError } from "./system-call-error.ts";
 import type { System } from "./system.ts";
 
 const OWN_NAMESPACE = "/proc/thread-self/ns/net";
@@ -29,9 +31,12 @@ export class NetNamespace {
   /**
    * Runs `work` with this thread in the namespace. What is made there stays there: sockets, child processes, workers. It
    * must be synchronous: what follows an `await` would run in the namespace that the thread came from.
-   * @throws `SystemCallError`; what `work` throws; `ERR_NETMEM_ASYNC_IN_NAMESPACE` when it returned a promise.
+   * @throws `SystemCallError`, EBADF when it is closed; what `work` throws; `ERR_NETMEM_ASYNC_IN_NAMESPACE` when it
+   * returned a promise.
    */
   run<Result>(work: () => Result): Result {
+    // The number of a closed descriptor may be another namespace's by now.
+    if (!this.open) throw new SystemCallError("setns", Errno.EBADF, { action: "enter a closed network namespace" });
     const fs = builtin("node:fs");
     const back = fs.openSync(OWN_NAMESPACE, "r");
     try {

@@ -3,7 +3,9 @@
  *
  *   nlmsghdr   0 length with this header, 4 type (u16), 6 flags (u16), 8 sequence, 12 port         16 bytes
  *   nlmsgerr   nlmsghdr, then -errno (0: acknowledged), the request's header, extended-ack attributes
+ *   done       nlmsghdr, then -errno (0: complete), extended-ack attributes
  */
+import { Errno } from "./errno.ts";
 import { failMalformed, readAttributes } from "./netlink-attributes.ts";
 import { AF_NETLINK, SO_RCVTIMEO, SOCK_CLOEXEC, SOCK_RAW, SOL_NETLINK, SOL_SOCKET } from "./socket-abi.ts";
 import { SystemCallError } from "./system-call-error.ts";
@@ -19,8 +21,10 @@ export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 
 const HEADER_BYTES = 16;
+const STATUS_BYTES = 4;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
+const NLM_F_DUMP_INTR = 0x10;
 const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
 const NETLINK_CAP_ACK = 10;
@@ -29,12 +33,21 @@ const NETLINK_GET_STRICT_CHK = 12;
 const NLMSGERR_ATTR_MSG = 1;
 const RECEIVE_BYTES = 65536;
 const TIMEOUT_S = 5n;
+/** How often a dump is asked for while what it lists keeps changing. */
+const DUMP_ATTEMPTS = 10;
 
 /** One message that was received, without its header. */
 export interface NetlinkMessage {
   readonly type: number;
   readonly flags: number;
   readonly payload: Uint8Array;
+}
+
+/** What came so far. */
+interface Answer {
+  readonly messages: NetlinkMessage[];
+  /** False: something changed while the kernel listed it, so that an object may be missing or there twice. */
+  isWhole: boolean;
 }
 
 /**
@@ -66,11 +79,25 @@ export class NetlinkSocket {
 
   /**
    * Sends one request and returns what the kernel answered: nothing for a change, one message for a get, all of them
-   * for a dump. `name` is the request's, for the error: "RTM_NEWLINK".
-   * @throws {@link SystemCallError} with the call "netlink NAME", the kernel's errno and its own words.
+   * for a dump. A dump during which something changed is asked for again. `name` is the request's, for the error:
+   * "RTM_NEWLINK".
+   * @throws {@link SystemCallError} with the call "netlink NAME", the kernel's errno and its own words; EBADF when the
+   * socket is closed, EINTR when ten dumps in a row were overtaken by changes.
    */
   request(name: string, type: number, flags: number, payload: Uint8Array): NetlinkMessage[] {
-    const sequence = ++this.sequence;
+    for (let n = 0; n < DUMP_ATTEMPTS; n++) {
+      const answers = this.ask(name, type, flags, payload);
+      if (answers !== null) return answers;
+    }
+    throw new SystemCallError(`netlink ${name}`, Errno.EINTR, { remedy: "Try again when fewer things change." });
+  }
+
+  /** Null for a dump that does not fit together. */
+  private ask(name: string, type: number, flags: number, payload: Uint8Array): NetlinkMessage[] | null {
+    // The number of a closed descriptor may be somebody else's by now.
+    if (!this.open) throw new SystemCallError(`netlink ${name}`, Errno.EBADF);
+    const sequence = (this.sequence + 1) >>> 0;
+    this.sequence = sequence;
     const isDump = (flags & NLM_F_DUMP) === NLM_F_DUMP;
     const allFlags = flags | NLM_F_REQUEST | (isDump ? 0 : NLM_F_ACK);
     const message = frame(type, allFlags, sequence, payload);
@@ -88,19 +115,23 @@ export class NetlinkSocket {
     this.close();
   }
 
-  private collect(name: string, sequence: number): NetlinkMessage[] {
-    const answers: NetlinkMessage[] = [];
+  private collect(name: string, sequence: number): NetlinkMessage[] | null {
+    const answer: Answer = { messages: [], isWhole: true };
     for (;;) {
-      const got = this.system.check(`netlink ${name}`, this.system.recv(this.fd, this.buffer, 0));
-      if (this.take(name, sequence, this.buffer.slice(0, got), answers)) return answers;
+      const result = this.system.recv(this.fd, this.buffer, 0);
+      // A signal, which has nothing to do with the request. Calls with a time limit are not restarted by the kernel.
+      if (result === -Errno.EINTR) continue;
+      const got = this.system.check(`netlink ${name}`, result);
+      if (this.take(name, sequence, this.buffer.slice(0, got), answer)) break;
     }
+    return answer.isWhole ? answer.messages : null;
   }
 
   /**
    * Reads the messages of one datagram; true after the one that ends the answer. A dump ends with DONE, whatever its flags
    * say. What is left of a request that timed out has another sequence number.
    */
-  private take(name: string, sequence: number, bytes: Uint8Array, answers: NetlinkMessage[]): boolean {
+  private take(name: string, sequence: number, bytes: Uint8Array, answer: Answer): boolean {
     const view = new DataView(bytes.buffer);
     let next = 0;
     for (let at = 0; at + HEADER_BYTES <= bytes.byteLength; at = next) {
@@ -111,11 +142,12 @@ export class NetlinkSocket {
       const type = view.getUint16(at + 4, true);
       const flags = view.getUint16(at + 6, true);
       const payload = bytes.subarray(at + HEADER_BYTES, at + length);
+      if ((flags & NLM_F_DUMP_INTR) !== 0) answer.isWhole = false;
       if (type === NLMSG_ERROR || type === NLMSG_DONE) {
-        checkStatus(name, flags, payload);
+        checkStatus(name, { type, flags, payload });
         return true;
       }
-      answers.push({ type, flags, payload });
+      answer.messages.push({ type, flags, payload });
     }
     return false;
   }
@@ -133,20 +165,27 @@ function frame(type: number, flags: number, sequence: number, payload: Uint8Arra
 }
 
 /** Both DONE and ERROR begin with 0 or -errno. */
-function checkStatus(name: string, flags: number, payload: Uint8Array): void {
-  if (payload.byteLength < 4) return;
+function checkStatus(name: string, message: NetlinkMessage): void {
+  const { payload } = message;
+  if (payload.byteLength < STATUS_BYTES) return;
   const status = new DataView(payload.buffer, payload.byteOffset).getInt32(0, true);
   if (status >= 0) return;
-  const words = extendedAck(flags, payload);
+  const words = extendedAck(message);
   const action = words === "" ? name : `${name} (the kernel says: ${words})`;
   throw new SystemCallError(`netlink ${name}`, -status, { action });
 }
 
-function extendedAck(flags: number, payload: Uint8Array): string {
-  if ((flags & NLM_F_ACK_TLVS) === 0) return "";
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-  const isCapped = (flags & NLM_F_CAPPED) !== 0 || payload.byteLength < 4 + HEADER_BYTES;
-  const requestBytes = isCapped ? HEADER_BYTES : (view.getUint32(4, true) + 3) & ~3;
-  const found = readAttributes(payload, 4 + requestBytes).find((one) => one.type === NLMSGERR_ATTR_MSG);
+function extendedAck(message: NetlinkMessage): string {
+  if ((message.flags & NLM_F_ACK_TLVS) === 0) return "";
+  const from = STATUS_BYTES + echoedBytes(message);
+  const found = readAttributes(message.payload, from).find((one) => one.type === NLMSGERR_ATTR_MSG);
   return found?.asString() ?? "";
+}
+
+/** Bytes of the request that stand between the status and the attributes: none, its header, or all of it. */
+function echoedBytes({ type, flags, payload }: NetlinkMessage): number {
+  if (type === NLMSG_DONE) return 0;
+  if ((flags & NLM_F_CAPPED) !== 0 || payload.byteLength < STATUS_BYTES + HEADER_BYTES) return HEADER_BYTES;
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+  return (view.getUint32(STATUS_BYTES, true) + 3) & ~3;
 }

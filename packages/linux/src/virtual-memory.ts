@@ -28,8 +28,9 @@ function advise(system: System, address: number, bytes: number, advice: number):
 }
 
 /**
- * Moves a mapping made elsewhere onto `address`, as the last thing that can fail. Mapping there at once would be shorter,
- * but where the kernel refuses that, it has taken away what was there already, and any thread may be given the hole.
+ * Moves a mapping made elsewhere onto `address`, as the last thing that can fail; when it does, fresh ordinary memory lies
+ * there. Mapping there at once would be shorter, but where the kernel refuses that, it has taken away what was there
+ * already, and any thread may be given the hole.
  */
 function moveTo(system: System, from: number, bytes: number, address: number): void {
   // Children must not get copies of what the kernel writes into; V8 says the same of the whole arena. Moves along.
@@ -39,6 +40,8 @@ function moveTo(system: System, from: number, bytes: number, address: number): v
   }
   if (result >= 0) return;
   system.libc.munmap(from, bytes);
+  // Linux before 5.16 takes away what was there, and only then finds that huge pages do not move.
+  placeAnonymous(system, address, bytes);
   throw new SystemCallError("mremap", -result, {
     action: "move a mapping into the arena",
     remedy: "Huge pages move from Linux 5.16 on; otherwise raise vm.max_map_count.",
@@ -101,7 +104,7 @@ export function placeAnonymous(system: System, address: number, bytes: number): 
 
 /**
  * Drops what ordinary memory holds and fills it with transparent huge pages, present and zero. Returns 0, or `-errno`
- * when the kernel found no huge pages (`-ENOMEM`, `-EAGAIN`) or knows no MADV_COLLAPSE (`-EINVAL`).
+ * when the kernel found no huge pages (`-ENOMEM`, `-EAGAIN`, `-EBUSY`) or knows no MADV_COLLAPSE (`-EINVAL`).
  */
 export function collapse(system: System, address: number, bytes: number): number {
   for (const advice of [MADV_DONTNEED, MADV_HUGEPAGE, MADV_POPULATE_WRITE, MADV_COLLAPSE]) {

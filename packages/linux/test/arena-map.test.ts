@@ -112,6 +112,30 @@ linuxTest("a refused mapping takes nothing away: bytes, regions and pages are as
   closeSync(readOnly);
 });
 
+linuxTest("a move that the kernel gives up half-way leaves no hole", [], (real) => {
+  const libc = { ...real.libc };
+  const system = Object.create(real, { libc: { value: libc } }) as System;
+  const subject = open(system);
+  const { map, host, pages } = subject;
+  const before = pages.freePageCount();
+  // As Linux 5.15 with huge pages: what was there is gone when it finds that it cannot move.
+  libc.mremap = (from, fromBytes, bytes, flags, address) => {
+    real.libc.munmap(address, bytes);
+    return real.libc.mremap(from, fromBytes, bytes, flags, Number(address) + 1);
+  };
+  const fd = createFile(system, PAGE);
+  expect(() => map.mapFile({ fd, bytes: PAGE, name: "file" })).toThrow(
+    expect.objectContaining({ call: "mremap", errno: "EINVAL" }),
+  );
+  expect(regionsOf(subject)).toEqual(["rw-p true"]);
+  libc.mremap = real.libc.mremap;
+  const window = map.mapFile({ fd, bytes: PAGE, name: "file" });
+  expect(bytesAt(host, window.offset)).toEqual([0, 0, 0, 0]);
+  map.close();
+  expect(pages.freePageCount()).toBe(before);
+  closeSync(fd);
+});
+
 linuxTest("a file that is too short is refused, where touching it would kill the process", [], (system) => {
   const subject = open(system);
   const fd = createFile(system, PAGE);

@@ -76,6 +76,35 @@ test("more huge pages than there are is the contract's error, and the range is a
   expect(() => backing.release(at, HUGE)).toThrow(range("EINVAL"));
 });
 
+const EAGAIN = 11;
+const EBUSY = 16;
+const MADV_COLLAPSE = 25;
+
+test.for([EAGAIN, EBUSY])(
+  "no huge page for now, or for this control group (errno %i), is the same error",
+  (errno, context) => {
+    if (linux.thpBytes !== HUGE) context.skip(`thp: pages of ${linux.thpBytes} bytes, not 2 MiB`);
+    const real = openSystem();
+    let refused = 0;
+    const koffi = Object.create(real.koffi, {
+      errno: { value: () => (refused > 0 ? errno : real.koffi.errno()) },
+    }) as unknown;
+    const madvise: typeof real.libc.madvise = (address, bytes, advice) => {
+      if (advice !== MADV_COLLAPSE) return real.libc.madvise(address, bytes, advice);
+      refused++;
+      return -1;
+    };
+    const libc = { ...real.libc, madvise };
+    const { host, map } = open(Object.create(real, { libc: { value: libc }, koffi: { value: koffi } }) as System);
+    const backing = createHugeBacking(map, { kind: "thp" });
+    const at = backing.firstOffset + HUGE;
+    expect(() => backing.back(at, HUGE)).toThrow(
+      expect.objectContaining({ code: "ERR_NETMEM_NO_HUGE_PAGES", errno: "ENOMEM" }),
+    );
+    expect([refused, host.u8[at]]).toEqual([1, 0]);
+  },
+);
+
 linuxTest("sizes that the machine does not have are refused by name", [], (system) => {
   const { map } = open(system);
   const invalid = expect.objectContaining({ code: "ERR_NETMEM_INVALID_PARAM", param: "pageBytes" });

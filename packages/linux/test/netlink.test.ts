@@ -8,7 +8,9 @@ import {
   parseAddress,
   readAttributes,
   RouteSocket,
+  type System,
 } from "../src/index.ts";
+import { Errno } from "../src/errno.ts";
 import { linuxTest } from "./linux-needs.ts";
 
 const seed = Number(process.env["NETMEM_SEED"] || Date.now() & 0x7fffffff);
@@ -117,4 +119,70 @@ linuxTest("the kernel's own words are in the error", [], (system) => {
   );
   expect(socket.request("RTM_GETLINK", 18, NLM_F_DUMP, new Uint8Array(16)).length).toBeGreaterThan(0);
   socket.close();
+});
+
+linuxTest("the kernel's own words about a dump that it refuses are in the error, too", [], (system) => {
+  using socket = new NetlinkSocket(system, NETLINK_ROUTE);
+  // A route's type of service cannot be asked for: the refusal comes as the end of the dump.
+  const header = Uint8Array.of(2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+  expect(() => socket.request("RTM_GETROUTE", 26, NLM_F_DUMP, header)).toThrow(
+    expect.objectContaining({
+      call: "netlink RTM_GETROUTE",
+      errno: "EINVAL",
+      message: expect.stringContaining("Invalid values in header"),
+    }),
+  );
+});
+
+/** A system whose calls go to the kernel, except where a test says otherwise. */
+const deviating = (system: System): System => Object.create(system) as System;
+
+linuxTest("a signal while an answer is awaited does not end the request", [], (real) => {
+  const system = deviating(real);
+  let signals = 3;
+  system.recv = (fd, bytes, flags) => (signals-- > 0 ? -Errno.EINTR : real.recv(fd, bytes, flags));
+  using socket = new NetlinkSocket(system, NETLINK_ROUTE);
+  expect(socket.request("RTM_GETLINK", 18, NLM_F_DUMP, new Uint8Array(16)).length).toBeGreaterThan(0);
+  expect(signals).toBeLessThan(0);
+});
+
+linuxTest("a dump that a change overtook is asked for again, ten times at most", [], (real) => {
+  const system = deviating(real);
+  let overtaken = 0;
+  let dumps = 0;
+  system.send = (fd, bytes, flags) => {
+    dumps++;
+    return real.send(fd, bytes, flags);
+  };
+  system.recv = (fd, bytes, flags) => {
+    const got = real.recv(fd, bytes, flags);
+    // NLM_F_DUMP_INTR, in the flags of the first message that comes.
+    if (dumps <= overtaken) bytes[6] = bytes[6]! | 0x10;
+    return got;
+  };
+  using socket = new NetlinkSocket(system, NETLINK_ROUTE);
+  const list = (): number => socket.request("RTM_GETLINK", 18, NLM_F_DUMP, new Uint8Array(16)).length;
+  const links = list();
+  [overtaken, dumps] = [2, 0];
+  expect([list(), dumps]).toEqual([links, 3]);
+  [overtaken, dumps] = [Infinity, 0];
+  expect(list).toThrow(expect.objectContaining({ call: "netlink RTM_GETLINK", errno: "EINTR" }));
+  expect(dumps).toBe(10);
+});
+
+linuxTest("the number of a request goes around after 2^32", [], (system) => {
+  using socket = new NetlinkSocket(system, NETLINK_ROUTE);
+  Object.assign(socket, { sequence: 0xfffffffe });
+  for (let n = 0; n < 3; n++) {
+    expect(socket.request("RTM_GETLINK", 18, NLM_F_DUMP, new Uint8Array(16)).length).toBeGreaterThan(0);
+  }
+});
+
+linuxTest("a closed socket sends nothing, whoever has its descriptor by then", [], (system) => {
+  const closed = new NetlinkSocket(system, NETLINK_ROUTE);
+  closed.close();
+  using next = new NetlinkSocket(system, NETLINK_ROUTE);
+  const list = (socket: NetlinkSocket): unknown => socket.request("RTM_GETLINK", 18, NLM_F_DUMP, new Uint8Array(16));
+  expect(() => list(closed)).toThrow(expect.objectContaining({ call: "netlink RTM_GETLINK", errno: "EBADF" }));
+  list(next);
 });

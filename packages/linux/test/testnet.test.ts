@@ -197,3 +197,12 @@ linuxTest("closing a testnet takes its links with it", ["netNamespaces"], async 
   expect(await until(() => !linkNames(system, mine).includes("witness"), 5000)).toBe(true);
   mine.close();
 });
+
+linuxTest("a namespace that was closed is not entered, nor the next one by its number", ["netNamespaces"], (system) => {
+  const closed = createNetNamespace(system);
+  closed.close();
+  using next = createNetNamespace(system);
+  expect(next.fd).toBe(closed.fd);
+  expect(() => closed.run(ownNamespace)).toThrow(expect.objectContaining({ call: "setns", errno: "EBADF" }));
+  expect(next.run(ownNamespace)).not.toBe(ownNamespace());
+});

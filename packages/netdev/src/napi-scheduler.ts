@@ -44,6 +44,9 @@ export class NapiScheduler {
   /** Instances of this run that have work left; the list is kept, emptying an array would allocate. */
   private readonly repoll: (Pollable | null)[] = [];
   private repollCount = 0;
+  /** Instance whose turn it is, and whether it went on the list meanwhile: it was complete, and an interrupt waited. */
+  private current: Pollable | null = null;
+  private isCurrentListed = false;
 
   /** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) */
   constructor(host: Host, params: NapiSchedulerParams = {}) {
@@ -64,6 +67,7 @@ export class NapiScheduler {
     if (this.count > this.mask) this.grow();
     this.list[(this.head + this.count) & this.mask] = napi;
     this.count++;
+    if (napi === this.current) this.isCurrentListed = true;
     this.kickIfIdle();
   }
 
@@ -144,11 +148,14 @@ export class NapiScheduler {
   private turn(napi: Pollable): number {
     const { host } = this;
     host.context.napi = napi;
+    this.current = napi;
+    this.isCurrentListed = false;
     let work = 0;
     try {
       work = napi.runPoll();
     } finally {
-      if (napi.isScheduled) this.repoll[this.repollCount++] = napi;
+      this.current = null;
+      if (napi.isScheduled && !this.isCurrentListed) this.repoll[this.repollCount++] = napi;
     }
     // What other threads returned meanwhile goes home now, in softirq context.
     if (host.threaded !== 0) host.drainInbox();

@@ -117,9 +117,8 @@ export class NetDevice {
     const poll = (budget: number): number => this.drivers[queueIdx]!.poll(budget);
     const napi = new Napi(this.host, this.scheduler, this.registry.takeNapiId(), poll, weight);
     const queue = new RxQueue(this.host, this.skbs, this, napi, this.ifindex, queueIdx);
-    const driver = params.driver(queue);
+    this.drivers.push(makeDriver(params, queue));
     this.queues.push(queue);
-    this.drivers.push(driver);
     this.channels = this.queues.length;
     return queue;
   }
@@ -269,17 +268,22 @@ export class NetDevice {
     this.resize(this.channels);
   }
 
-  /** Stops every queue; nothing is posted or queued for transmission afterwards. Packets with users live on. */
+  /**
+   * Stops every queue; nothing is posted or queued for transmission afterwards. Packets with users live on.
+   * @throws `ERR_NETMEM_QUEUE_BUSY` (EBUSY) from inside a poll, nothing has changed then; the first error of a driver's
+   * stop, once all are stopped.
+   */
   close(): void {
+    if (this.isUp && this.scheduler.isPolling) failPolling(this.name);
     this.resize(0);
   }
 
-  /** Closes and forgets the device, and its flow rules. Providers are told that their queues are gone. */
+  /** Closes and forgets the device, and its flow rules. Providers are told that their queues are gone. @throws as {@link close}. */
   unregister(): void {
     this.close();
     uninstallProviders(this);
     this.registered = false;
-    for (const id of this.flowIds) this.removeFlowRule(id);
+    for (const { id } of this.flowRules()) this.removeFlowRule(id);
     for (const queue of this.queues) {
       queue.napi.dispose();
       queue.counters.dispose();
@@ -326,10 +330,20 @@ export class NetDevice {
       this.resize(before);
       throw error;
     }
+    this.stopBeyond(count);
+  }
+
+  private stopBeyond(count: number): void {
+    let failure: { readonly error: unknown } | null = null;
     while (this.openCount > count) {
       this.openCount--;
-      this.stopQueue(this.queues[this.openCount]!);
+      try {
+        this.stopQueue(this.queues[this.openCount]!);
+      } catch (error) {
+        failure ??= { error };
+      }
     }
+    if (failure !== null) throw failure.error;
   }
 
   private startQueue(queue: RxQueue): void {
@@ -349,8 +363,21 @@ export class NetDevice {
 
   private stopQueue(queue: RxQueue): void {
     queue.napi.disable();
-    this.drivers[queue.queueIdx]!.stop();
-    this.host.mem.unregRxqInfo(queue.info);
+    try {
+      this.drivers[queue.queueIdx]!.stop();
+    } finally {
+      this.host.mem.unregRxqInfo(queue.info);
+    }
+  }
+}
+
+function makeDriver(params: QueueParams, queue: RxQueue): QueueDriver {
+  try {
+    return params.driver(queue);
+  } catch (error) {
+    queue.napi.dispose();
+    queue.counters.dispose();
+    throw error;
   }
 }
 

@@ -33,7 +33,10 @@ export const QueueCounter = {
 export const COUNTER_WORDS = 32;
 const SIGN = 1 << 31;
 
-/** What a queue counted. Packets and bytes are exact to 2^53, the rest is modulo 2^32. */
+/**
+ * What a queue counted. Packets and bytes are exact to 2^53, the rest is modulo 2^32. Read while another thread counts, one
+ * of the former may be 2^32 behind for the moment of a carry.
+ */
 export interface QueueStats {
   readonly rxPackets: number;
   readonly rxBytes: number;

@@ -13,7 +13,7 @@ const MAX_DRAIN_POLLS = 512;
  * is not running gets its memory when it starts; here it is only tried out.
  *
  * @throws what the driver or `check` throws. The queue then runs on the memory that it had; if not even that could be
- * started again, it is dead (`WARN_NETMEM_QUEUE_UNHEALTHY`) until the device is closed and opened.
+ * started again, or it could not be stopped, it is dead (`WARN_NETMEM_QUEUE_UNHEALTHY`) until the device is closed and opened.
  * `ERR_NETMEM_QUEUE_BUSY` (EBUSY) from inside a poll.
  */
 export function restartQueue(device: NetDevice, queueIdx: number, check: () => void): void {
@@ -36,7 +36,7 @@ export function restartQueue(device: NetDevice, queueIdx: number, check: () => v
 /** The queue's running memory for `fresh`. */
 function exchange(device: NetDevice, queue: RxQueue, ops: QueueMgmtOps, fresh: object): void {
   drainQueue(device, queue);
-  const old = stop(device, queue, ops);
+  const old = stop(device, queue, ops, fresh);
   try {
     start(device, queue, ops, fresh);
   } catch (error) {
@@ -64,10 +64,17 @@ export function drainQueue(device: NetDevice, queue: RxQueue): void {
   }
 }
 
-function stop(device: NetDevice, queue: RxQueue, ops: QueueMgmtOps): object {
-  const old = ops.queueStop();
-  device.host.mem.unregMemModel(queue.info);
-  return old;
+/** The memory that the queue ran on; the driver keeps it when it cannot stop. */
+function stop(device: NetDevice, queue: RxQueue, ops: QueueMgmtOps, fresh: object): object {
+  try {
+    const old = ops.queueStop();
+    device.host.mem.unregMemModel(queue.info);
+    return old;
+  } catch (error) {
+    ops.memFree(fresh);
+    declareDead(device, queue, `could not be stopped: ${String(error)}`);
+    throw error;
+  }
 }
 
 function start(device: NetDevice, queue: RxQueue, ops: QueueMgmtOps, mem: object): void {
@@ -90,13 +97,14 @@ function tryStart(device: NetDevice, queue: RxQueue, ops: QueueMgmtOps, old: obj
     start(device, queue, ops, old);
     return true;
   } catch (error) {
-    queue.isDead = true;
-    device.host.warn(
-      "WARN_NETMEM_QUEUE_UNHEALTHY",
-      `queue ${queue.queueIdx} of ${device.name} could not be restarted: ${String(error)}; before that: ${String(cause)}`,
-    );
+    declareDead(device, queue, `could not be restarted: ${String(error)}; before that: ${String(cause)}`);
     return false;
   }
+}
+
+function declareDead(device: NetDevice, queue: RxQueue, why: string): void {
+  queue.isDead = true;
+  device.host.warn("WARN_NETMEM_QUEUE_UNHEALTHY", `queue ${queue.queueIdx} of ${device.name} ${why}`);
 }
 
 export function failManagement(queueIdx: number): never {

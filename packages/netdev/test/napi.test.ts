@@ -66,6 +66,28 @@ describe("Napi", () => {
     expect(done).toEqual([false, true]);
   });
 
+  test("scheduled in its own poll once it is complete, it is on the list once", () => {
+    let polls = 0;
+    const napi: Napi = new Napi(
+      host,
+      scheduler,
+      1,
+      () => {
+        napi.completeDone();
+        // What unmasking an interrupt does that is pending.
+        if (polls++ === 0) napi.schedule();
+        return 0;
+      },
+      64,
+    );
+    napi.enable();
+    napi.schedule();
+    scheduler.runOnce();
+    expect([napi.isScheduled, scheduler.pendingCount]).toEqual([true, 1]);
+    scheduler.runUntilIdle();
+    expect([polls, scheduler.pendingCount]).toEqual([2, 0]);
+  });
+
   test("cannot be scheduled while disabled, and disabling takes it off the list", () => {
     const napi = makeNapi(1, 10);
     const other = makeNapi(2, 1);

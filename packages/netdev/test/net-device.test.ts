@@ -10,12 +10,14 @@ let host: Host;
 let device: NetDevice;
 let drivers: MemoryDriver[];
 let received: number[];
+let freeBefore: number;
 
 beforeEach(() => {
   stand = makeStand();
   ({ host } = stand);
   ({ device, drivers } = makeDevice(stand, "mem0", 2));
   received = [];
+  freeBefore = host.pages.freePageCount();
   device.setReceiver((skbs, count) => received.push(...skbs.subarray(0, count)));
 });
 
@@ -108,6 +110,56 @@ describe("NetDevice", () => {
       [2, false],
       [2, false],
     ]);
+  });
+
+  test("a driver that cannot be made leaves nothing", () => {
+    const fails = (): never => {
+      throw new Error("no such driver");
+    };
+    const addAll = (): void => {
+      for (let n = 0; n < 256; n++) expect(() => device.addQueue({ driver: fails })).toThrow("no such driver");
+    };
+    // The heap keeps the pages that it cut.
+    addAll();
+    const free = host.pages.freePageCount();
+    addAll();
+    expect([host.pages.freePageCount(), device.queues.length]).toEqual([free, 2]);
+  });
+
+  test("a driver whose stop throws does not keep its queue registered, nor the others running", () => {
+    device.open();
+    const stop = driver(1).stop.bind(driver(1));
+    driver(1).stop = () => {
+      stop();
+      throw new Error("a frame came home twice");
+    };
+    expect(() => device.close()).toThrow("a frame came home twice");
+    expect(device.isUp).toBe(false);
+    expect(device.queues.map((queue) => [queue.info.regState, queue.napi.isEnabled])).toEqual([
+      [2, false],
+      [2, false],
+    ]);
+    driver(1).stop = stop;
+    device.open();
+    device.close();
+  });
+
+  test("is not closed from inside of a poll, which would go on with a queue that is stopped", () => {
+    const busy = expect.objectContaining({ code: "ERR_NETMEM_QUEUE_BUSY", errno: "EBUSY" });
+    let refused = 0;
+    device.setProgram(() => {
+      for (const close of [() => device.close(), () => device.unregister()]) {
+        expect(close).toThrow(busy);
+        refused++;
+      }
+      return XdpVerdict.Drop;
+    });
+    device.open();
+    driver(0).receive(new Uint8Array(60));
+    stand.scheduler.runUntilIdle();
+    expect([refused, device.isUp, device.isRegistered]).toEqual([2, true, true]);
+    device.close();
+    expect(host.pages.freePageCount()).toBe(freeBefore);
   });
 
   test("refuses what needs it down", () => {
@@ -213,14 +265,17 @@ describe("flow rules", () => {
   });
 
   test("go to the hardware, are listed by device, and end with it", () => {
+    let nextId = 100;
     const inForce = new Map<number, FlowRuleInfo>([[7, { id: 7, rule: { queueIdx: 5 }, packets: 0, bytes: 0 }]]);
     const steering: FlowSteering = {
       addFlowRule(rule) {
-        const id = 100 + inForce.size;
+        const id = nextId++;
         inForce.set(id, { id, rule, packets: 3, bytes: 4 });
         return id;
       },
-      removeFlowRule: (id) => void inForce.delete(id),
+      removeFlowRule(id) {
+        if (!inForce.delete(id)) throw new Error(`there is no flow rule ${id}`);
+      },
       flowRules: () => [...inForce.values()],
     };
     const steered = new NetDevice({ ...stand, name: "steered", steering });
@@ -231,7 +286,10 @@ describe("flow rules", () => {
     const second = steered.addFlowRule({ queueIdx: 0 });
     steered.removeFlowRule(first);
     expect(steered.flowRules()).toEqual([{ id: second, rule: { queueIdx: 0 }, packets: 3, bytes: 4 }]);
+    // One that somebody else took out of the hardware is no reason to stay.
+    const lost = steered.addFlowRule({ queueIdx: 0, protocol: "tcp" });
+    inForce.delete(lost);
     steered.unregister();
-    expect([...inForce.keys()]).toEqual([7]);
+    expect([[...inForce.keys()], stand.registry.byName("steered")]).toEqual([[7], null]);
   });
 });

@@ -145,6 +145,20 @@ describe("a restart that fails", () => {
     expect([stand.delivered, stand.warnings]).toEqual([1, []]);
   });
 
+  test("a queue that cannot stop is dead, and what was made for it is given back", () => {
+    splitAndOpen();
+    const queueStop = driver(4).queueStop.bind(driver(4));
+    driver(4).queueStop = () => {
+      throw new Error("a buffer came home twice");
+    };
+    expect(() => device.openRxqProvider(4, first)).toThrow("a buffer came home twice");
+    driver(4).queueStop = queueStop;
+    expect([driver(4).memCount, device.queues[4]?.provider, device.isQueueRunning(4)]).toEqual([1, null, false]);
+    expect(stand.warnings.map(({ code }) => code)).toEqual(["WARN_NETMEM_QUEUE_UNHEALTHY"]);
+    device.close();
+    expect(driver(4).memCount).toBe(0);
+  });
+
   test("#163 the way back fails too: a warning, the queue is dead until the device is opened again, nothing leaks", () => {
     splitAndOpen();
     driver(4).faults.starts.push(new Error("no doorbell"), new Error("still none"));

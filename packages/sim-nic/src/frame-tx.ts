@@ -46,6 +46,8 @@ export class FrameTx {
   /** First page frame number and order of a slot's mapping. */
   declare private readonly mappedPfns: Int32Array;
   declare private readonly mappedOrders: Int32Array;
+  /** What the wire threw, until {@link clean} tells. */
+  declare private failures: unknown[];
 
   constructor(host: Host, hw: NicQueue, counters: QueueCounters) {
     this.host = host;
@@ -57,6 +59,7 @@ export class FrameTx {
     this.bulk = new FrameBulk(host);
     this.mappedPfns = new Int32Array(this.ring.size);
     this.mappedOrders = new Int32Array(this.ring.size);
+    this.failures = [];
   }
 
   /** Frames not home yet. Control path. */
@@ -66,7 +69,7 @@ export class FrameTx {
 
   /**
    * Posts `frames[0..n)` as far as there is room and rings the doorbell once. Returns how many were taken; see
-   * `QueueDriver.xdpXmit`.
+   * `QueueDriver.xdpXmit`. What the wire throws is thrown by the next {@link clean}.
    */
   xmit(frames: Int32Array, n: number): number {
     let taken = 0;
@@ -80,18 +83,35 @@ export class FrameTx {
     if (taken === 0) return 0;
     this.counters.addWide(QueueCounter.TxPackets, taken);
     this.counters.addWide(QueueCounter.TxBytes, bytes);
-    this.hw.txEngine.doorbell();
+    try {
+      this.hw.txEngine.doorbell();
+    } catch (error) {
+      this.failures.push(error);
+    }
     return taken;
   }
 
   /** Takes the buffers of sent frames home. Once per poll. */
   clean(): void {
     if (this.ring.cleaned !== this.ring.completed) this.cleanTo(this.ring.completed);
+    if (this.failures.length > 0) throw this.failures.splice(0)[0];
   }
 
-  /** Takes every frame home, sent or not. The hardware must be stopped from using the ring right after. */
+  /**
+   * Control path. Takes every frame home, sent or not. The hardware must be stopped from using the ring right after. A
+   * frame that somebody returned already is a warning, `WARN_NETMEM_TX_STOP`, so that the driver takes its other buffers
+   * home too; so is what the wire threw.
+   */
   stop(): void {
-    this.cleanTo(this.ring.producer);
+    const { ring, failures } = this;
+    while (ring.cleaned !== ring.producer) {
+      try {
+        this.cleanTo(ring.producer);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    for (const error of failures.splice(0)) this.host.warn("WARN_NETMEM_TX_STOP", `sending frames: ${String(error)}`);
   }
 
   /** A frame that somebody returned already is an error of theirs: thrown, but no other frame is lost by it. */

@@ -68,14 +68,24 @@ export class HardwareQueue implements NicQueue {
 
   /** @internal Made by a NIC. */
   constructor(host: Host, params: NicQueueParams, { dma, copy, ports, tx }: NicParts) {
-    const startIndex = params.startIndex ?? 0;
-    const dataDescs = params.dataDescCount ?? 0;
+    const { rxDescCount = DEFAULT_DESCS, dataDescCount = 0, txDescCount = DEFAULT_DESCS, startIndex = 0 } = params;
+    const made: DescriptorRing[] = [];
+    const makeRing = (descCount: number): DescriptorRing => {
+      const ring = new DescriptorRing(host, { descCount, startIndex });
+      made.push(ring);
+      return ring;
+    };
     this.dma = dma;
-    this.rx = new DescriptorRing(host, { descCount: params.rxDescCount ?? DEFAULT_DESCS, startIndex });
-    this.rxData = dataDescs === 0 ? null : new DescriptorRing(host, { descCount: dataDescs, startIndex });
-    this.tx = new DescriptorRing(host, { descCount: params.txDescCount ?? DEFAULT_DESCS, startIndex });
-    this.rxEngine = new RxEngine(host, this.rx, this.rxData, { dma, copy, ports, irq: this.irq });
-    this.txEngine = new TxEngine(host, this.tx, dma, this.irq, tx);
+    try {
+      this.rx = makeRing(rxDescCount);
+      this.rxData = dataDescCount === 0 ? null : makeRing(dataDescCount);
+      this.tx = makeRing(txDescCount);
+      this.rxEngine = new RxEngine(host, this.rx, this.rxData, { dma, copy, ports, irq: this.irq });
+      this.txEngine = new TxEngine(host, this.tx, dma, this.irq, tx);
+    } catch (error) {
+      for (const ring of made) ring.dispose();
+      throw error;
+    }
   }
 
   setHeaderSplit(thresholdBytes: number): void {

@@ -43,7 +43,8 @@ export interface SharedRingInput {
 export class SharedNicQueue implements WorkerHardware {
   declare private readonly i32: Int32Array;
   declare private readonly at: number;
-  declare private readonly queue: HardwareQueue;
+  /** @internal */
+  declare readonly queue: HardwareQueue;
   /** Rx, data and tx; null for a queue without data ring. */
   declare private readonly rings: readonly (DescriptorRing | null)[];
   declare private isRunning: boolean;
@@ -118,7 +119,7 @@ export class SharedNicQueue implements WorkerHardware {
     return true;
   }
 
-  /** Gives the words back. */
+  /** @internal Gives the words back: the NIC's to call. */
   dispose(): void {
     this.stop();
     this.host.heap.freeWords(this.at, SHARED_QUEUE_WORDS);

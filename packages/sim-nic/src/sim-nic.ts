@@ -83,9 +83,15 @@ export class SimNic implements TxPort {
     this.ports = new MemoryPorts();
     this.copy = new DmaCopy(host);
     const { copy, ports } = this;
-    this.queues = Array.from({ length: queueCount }, (_, n) => {
-      return new HardwareQueue(host, params, { dma: dmaOf(n), copy, ports, tx: this });
-    });
+    this.queues = [];
+    try {
+      for (let n = 0; n < queueCount; n++) {
+        this.queues.push(new HardwareQueue(host, params, { dma: dmaOf(n), copy, ports, tx: this }));
+      }
+    } catch (error) {
+      for (const queue of this.queues) queue.dispose();
+      throw error;
+    }
     this.rxEngines = this.queues.map((queue) => queue.rxEngine);
   }
 
@@ -101,13 +107,17 @@ export class SimNic implements TxPort {
   }
 
   /**
-   * Lets another thread drive a queue: a `WorkerGroup`'s hardware. Nobody drives it on this thread then. Control path.
+   * Lets another thread drive a queue: a `WorkerGroup`'s hardware, the same one each time. Nobody drives it on this thread
+   * then. Control path.
    * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), also for a queue behind a DMA device; `ERR_NETMEM_NO_MEMORY` (ENOMEM).
    */
   shareQueue(queueIdx: number): SharedNicQueue {
-    const queue = new SharedNicQueue(this.host, this.queue(queueIdx));
-    this.shared.push(queue);
-    return queue;
+    const queue = this.queue(queueIdx);
+    const known = this.shared.find((one) => one.queue === queue);
+    if (known !== undefined) return known;
+    const shared = new SharedNicQueue(this.host, queue);
+    this.shared.push(shared);
+    return shared;
   }
 
   /**

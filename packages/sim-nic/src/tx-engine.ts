@@ -37,6 +37,7 @@ export class TxEngine {
   declare private readonly fetch: DescFetch;
   declare private readonly irq: Interrupt;
   declare private readonly port: TxPort;
+  declare private readonly maxFrameBytes: number;
   private readonly offsets: Int32Array = new Int32Array(BURST);
   private readonly lengths: Int32Array = new Int32Array(BURST);
   private count = 0;
@@ -53,6 +54,7 @@ export class TxEngine {
     this.fetch = new DescFetch(host, ring, dma, DmaDir.ToDevice, null);
     this.irq = irq;
     this.port = port;
+    this.maxFrameBytes = port.maxFrameBytes;
     this.gatherBytes = Math.max(MIN_GATHER_BYTES, (port.maxFrameBytes + 3) & ~3);
     this.gatherAt = host.heap.allocWords(this.gatherBytes >> 2) << 2;
   }
@@ -62,7 +64,8 @@ export class TxEngine {
     if (this.isSending || this.port.isTxPaused) return;
     this.isSending = true;
     try {
-      while (this.ring.completed !== this.ring.producer) this.sendBurst();
+      // Who takes the packets may pause the link.
+      while (this.ring.completed !== this.ring.producer && !this.port.isTxPaused) this.sendBurst();
     } finally {
       this.isSending = false;
     }
@@ -103,9 +106,11 @@ export class TxEngine {
     const { ring, i32 } = this;
     const d = ring.descAt(first);
     if ((i32[d + FLAGS]! & EOP) === 0) return this.gather(first, end);
+    const lenBytes = i32[d + LENGTH]!;
     const page = this.fetch.pageOf(first);
-    if (page < 0) this.faults++;
-    else this.addToBurst(page + i32[d + OFFSET]!, i32[d + LENGTH]!);
+    if (lenBytes > this.maxFrameBytes) this.lengthErrors++;
+    else if (page < 0) this.faults++;
+    else this.addToBurst(page + i32[d + OFFSET]!, lenBytes);
     return (first + 1) | 0;
   }
 
@@ -113,7 +118,7 @@ export class TxEngine {
     const { ring, i32 } = this;
     const next = this.packetEnd(first, end);
     const total = this.packetBytes(first, next);
-    if (total > this.port.maxFrameBytes) {
+    if (total > this.maxFrameBytes) {
       this.lengthErrors++;
       return next;
     }

@@ -13,9 +13,9 @@ let counters: QueueCounters;
 let tx: FrameTx;
 let sent: Uint8Array[];
 
-function setUp(dma?: ShiftedDma): void {
+function setUp(dma?: ShiftedDma, txDescCount = 16): void {
   host = makeHost(dma);
-  nic = new SimNic(host, { queueCount: 1, txDescCount: 16, startIndex: -8 });
+  nic = new SimNic(host, { queueCount: 1, txDescCount, startIndex: -8 });
   queue = nic.queue(0);
   counters = new QueueCounters(host);
   tx = new FrameTx(host, queue, counters);
@@ -93,6 +93,24 @@ describe("FrameTx", () => {
     expect(tx.xmit(frames.subarray(2), 1)).toBe(1);
   });
 
+  test("a wire that throws is heard of at the next clean: who sends must know what was taken", () => {
+    const free = host.pages.freePageCount();
+    const warnings: string[] = [];
+    Object.defineProperty(host, "warn", { value: (code: string) => warnings.push(code) });
+    nic.setWire(() => {
+      throw new Error("cable pulled");
+    });
+    const frames = Int32Array.from({ length: 20 }, (_, seed) => makeFrame([60], seed));
+    expect(tx.xmit(frames, 20)).toBe(16);
+    for (const frame of frames.subarray(16)) returnFrame(host, asFrameRef(frame));
+    expect(() => tx.clean()).toThrow("cable pulled");
+    tx.clean();
+    expect([tx.pendingCount, host.pages.freePageCount()]).toEqual([0, free]);
+    expect(tx.xmit(Int32Array.of(makeFrame([60], 1)), 1)).toBe(1);
+    tx.stop();
+    expect([warnings, tx.pendingCount, host.pages.freePageCount()]).toEqual([["WARN_NETMEM_TX_STOP"], 0, free]);
+  });
+
   test("stop takes unsent frames home", () => {
     const free = host.pages.freePageCount();
     nic.pauseTx(true);
@@ -101,6 +119,21 @@ describe("FrameTx", () => {
     queue.disable();
     nic.pauseTx(false);
     expect([sent.length, tx.pendingCount, host.pages.freePageCount()]).toEqual([0, 0, free]);
+  });
+
+  test("stop takes all of them home, also when somebody returned one already, and says so", () => {
+    setUp(undefined, 64);
+    const free = host.pages.freePageCount();
+    const warnings: string[] = [];
+    Object.defineProperty(host, "warn", { value: (code: string, message: string) => warnings.push(code, message) });
+    nic.pauseTx(true);
+    const frames = Int32Array.from({ length: 50 }, (_, seed) => makeFrame([60], seed));
+    expect(tx.xmit(frames, 50)).toBe(50);
+    returnFrame(host, asFrameRef(frames[1]!));
+    tx.stop();
+    queue.disable();
+    expect([tx.pendingCount, host.pages.freePageCount()]).toEqual([0, free]);
+    expect(warnings).toEqual(["WARN_NETMEM_TX_STOP", expect.stringContaining("ERR_NETMEM_DOUBLE_PUT")]);
   });
 
   test("does not take a frame that the CPU, and so this hardware, cannot read", () => {

@@ -101,6 +101,8 @@ describe.each([0, JUST_BELOW_WRAP])("a queue driven from elsewhere, indices from
 
   test("mistakes are coded errors", () => {
     expect(() => hardware.start(wakeAt)).toThrow("ERR_NETMEM_QUEUE_RUNNING");
+    // Whoever asks again gets the same one: two would empty each other's rings.
+    expect(() => nic.shareQueue(0).start(wakeAt)).toThrow("ERR_NETMEM_QUEUE_RUNNING");
     expect(() => nic.shareQueue(1)).toThrow("ERR_NETMEM_INVALID_PARAM");
     expect(() => queue.setHeaderSplit(0)).toThrow("ERR_NETMEM_INVALID_PARAM");
     const behind = new SimNic(host, { queueCount: 1, dma: createDirectDevice(host) });

@@ -224,6 +224,17 @@ describe("transmit", () => {
     expect(queue.tx.completed).toBe(queue.tx.producer);
   });
 
+  test("nor what is in one descriptor and longer", () => {
+    const small = new SimNic(host, { queueCount: 1, maxFrameBytes: 100 });
+    const lengthsSent: number[] = [];
+    small.setWire((_bytes, _offsets, lengths, count) => lengthsSent.push(...lengths.subarray(0, count)));
+    const pageIdx = host.pageIdxAt(host.offsetOf(takePage(host)));
+    for (const len of [100, 101, 60]) small.queue(0).tx.post(pageIdx, 0, len, DescFlag.Eop);
+    small.queue(0).txEngine.doorbell();
+    expect(lengthsSent).toEqual([100, 60]);
+    expect(small.getStats()).toMatchObject({ txPackets: 2, txBytes: 160, txLengthErrors: 1 });
+  });
+
   test("waits while paused", () => {
     nic.pauseTx(true);
     post([60]);
@@ -231,6 +242,20 @@ describe("transmit", () => {
     expect(sent).toHaveLength(0);
     nic.pauseTx(false);
     expect(sent).toHaveLength(1);
+  });
+
+  test("paused by who takes its packets, it stops after that burst and goes on where it was", () => {
+    nic.setWire((_bytes, _offsets, _lengths, count) => {
+      bursts.push(count);
+      nic.pauseTx(true);
+    });
+    for (let n = 0; n < 6; n++) post([3000, 3000]);
+    queue.txEngine.doorbell();
+    expect(bursts).toEqual([2]);
+    nic.pauseTx(false);
+    expect(bursts).toEqual([2, 2]);
+    nic.pauseTx(false);
+    expect([bursts, queue.tx.completed]).toEqual([[2, 2, 2], queue.tx.producer]);
   });
 
   test("a wire that throws loses its burst, not the ring", () => {
@@ -296,5 +321,18 @@ describe("parameters", () => {
     const free = host.pages.freePageCount();
     new SimNic(host, { queueCount: 2 }).dispose();
     expect(host.pages.freePageCount()).toBe(free);
+  });
+
+  test.each([
+    ["a size that is none", { dataDescCount: 64, txDescCount: 100 }, "ERR_NETMEM_INVALID_PARAM"],
+    ["an arena that is too small", { queueCount: 128, rxDescCount: 16_384 }, "ERR_NETMEM_NO_MEMORY"],
+  ])("a NIC that cannot be made leaves nothing: %s", (_what, params, code) => {
+    const make = (): unknown => new SimNic(host, { queueCount: 2, ...params });
+    // The heap keeps the pages that it cut.
+    new SimNic(host, { queueCount: 2, dataDescCount: 64 }).dispose();
+    const free = host.pages.freePageCount();
+    for (let n = 0; n < 4; n++) expect(make).toThrow(code);
+    expect(host.pages.freePageCount()).toBe(free);
+    new SimNic(host, { queueCount: 2 }).dispose();
   });
 });

@@ -74,7 +74,7 @@ export class BpfMap {
 
   /** Keeps the map alive under a path of a bpf file system. @throws {@link SystemCallError} */
   pin(path: string): void {
-    const attr = new BpfAttr(this.system).pointToText(0, path).u32(8, this.fd);
+    const attr = new BpfAttr(this.system).pointToText(0, path).u32(8, this.openFd);
     this.system.check("bpf OBJ_PIN", attr.call(BpfCommand.ObjPin), { param: "path", value: path });
   }
 
@@ -88,8 +88,13 @@ export class BpfMap {
     this.close();
   }
 
+  /** The kernel's EBADF for a map that is closed: its number may be another map's by now. */
+  private get openFd(): number {
+    return this.isOpen ? this.fd : -1;
+  }
+
   private element(key: number): BpfAttr {
-    const attr = new BpfAttr(this.system).u32(0, this.fd);
+    const attr = new BpfAttr(this.system).u32(0, this.openFd);
     attr.room(8, KEY_BYTES).view.setUint32(0, checkInt("key", key, 0, 2 ** 32 - 1), true);
     return attr;
   }

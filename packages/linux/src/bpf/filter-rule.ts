@@ -25,6 +25,7 @@ export interface FilterRule {
 
 const ETH_P_IP = 0x0800;
 const ETH_P_IPV6 = 0x86dd;
+const families = { ipv4: ETH_P_IP, ipv6: ETH_P_IPV6 } as const;
 
 /** A rule in numbers; null matches everything. Addresses are 32-bit words as a little-endian load reads them. */
 export interface CompiledRule {
@@ -60,7 +61,7 @@ function protocolOf({ protocol }: FilterRule): number | null {
 function etherTypeOf(rule: FilterRule): number | null {
   const said: number[] = [];
   if (rule.etherType !== undefined) said.push(checkInt("etherType", rule.etherType, 0x0600, 0xffff));
-  if (rule.family !== undefined) said.push(rule.family === "ipv4" ? ETH_P_IP : ETH_P_IPV6);
+  if (rule.family !== undefined) said.push(familyType(rule.family));
   if (rule.src !== undefined) said.push(rule.src.length === 4 ? ETH_P_IP : ETH_P_IPV6);
   if (rule.dst !== undefined) said.push(rule.dst.length === 4 ? ETH_P_IP : ETH_P_IPV6);
   const first = said[0] ?? null;
@@ -68,6 +69,10 @@ function etherTypeOf(rule: FilterRule): number | null {
     failParam("rule", JSON.stringify(rule), "fields of one address family", "Make one rule for each family.");
   }
   return first;
+}
+
+function familyType(family: keyof typeof families): number {
+  return families[family] ?? failParam("family", family, Object.keys(families).join(", "), "Leave it out for both.");
 }
 
 function wordsOf(param: string, address: ArrayLike<number> | undefined): readonly number[] {

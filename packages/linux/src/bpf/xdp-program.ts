@@ -8,8 +8,9 @@ import { INSN_BYTES, XDP_MD_DATA_END } from "./opcodes.ts";
 const LOG_BYTES = 256 * 1024;
 /** Lines of the verifier's log that go into the message; the last ones say what is wrong. */
 const LOG_LINES = 12;
-/** How often the verifier may be interrupted. */
+/** How often signals may interrupt the verifier, and a run. */
 const LOAD_ATTEMPTS = 5;
+const RUN_ATTEMPTS = 100;
 const LICENSE = "Dual MIT/GPL";
 /** `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex. */
 const XDP_MD_BYTES = 24;
@@ -61,14 +62,14 @@ export class XdpProgram {
 
   /**
    * Runs the program on a packet, without any interface; with `repeat` several times, for its duration.
-   * @throws {@link SystemCallError}: EINVAL for a packet below 14 bytes
+   * @throws {@link SystemCallError}: EINVAL for a packet below 14 bytes, EINTR when signals interrupted it 100 times
    */
   testRun(packet: Uint8Array, repeat = 1): XdpTestResult {
-    const attr = new BpfAttr(this.system).u32(0, this.fd).u32(8, packet.length).u32(12, MAX_TEST_OUTPUT_BYTES);
+    const attr = new BpfAttr(this.system).u32(0, this.openFd).u32(8, packet.length).u32(12, MAX_TEST_OUTPUT_BYTES);
     attr.pointTo(16, packet);
     const output = attr.room(24, MAX_TEST_OUTPUT_BYTES);
     attr.u32(32, checkInt("repeat", repeat, 1, 2 ** 31 - 1));
-    this.system.check("bpf PROG_TEST_RUN", attr.call(BpfCommand.ProgTestRun), { action: "test an XDP program" });
+    this.system.check("bpf PROG_TEST_RUN", runUninterrupted(attr), { action: "test an XDP program" });
     return { action: attr.getU32(4), packet: output.u8.slice(0, attr.getU32(12)), durationNs: attr.getU32(36) };
   }
 
@@ -76,19 +77,20 @@ export class XdpProgram {
    * Makes real frames of a packet and does with each what the program answers: a packet generator, about two million
    * frames a second and core. Blocks until all are made, and some 20 ms more, in which the kernel makes and destroys the
    * page pool of the call. An interface that gets them by TX needs a poll of its own: on
-   * veth an XDP program or GRO on the peer.
+   * veth an XDP program or GRO on the peer. A signal ends a run of the kernel's somewhere, and the call makes all frames
+   * again: then there are more than `count`.
    *
-   * @throws {@link SystemCallError}: EINVAL for a kernel before 5.18, ENODEV
+   * @throws {@link SystemCallError}: EINVAL for a kernel before 5.18, ENODEV, EINTR when signals interrupted it 100 times
    */
   runLive(packet: Uint8Array, { ifindex, count, batch = 64 }: LiveFramesParams): void {
-    const attr = new BpfAttr(this.system).u32(0, this.fd).u32(8, packet.length);
+    const attr = new BpfAttr(this.system).u32(0, this.openFd).u32(8, packet.length);
     attr.pointTo(16, packet);
     attr.u32(32, checkInt("count", count, 1, 2 ** 31 - 1)).u32(40, XDP_MD_BYTES);
     const context = attr.room(48, XDP_MD_BYTES);
     context.view.setUint32(XDP_MD_DATA_END, packet.length, true);
     context.view.setUint32(XDP_MD_INGRESS_IFINDEX, ifindex, true);
     attr.u32(64, TEST_XDP_LIVE_FRAMES).u32(72, checkInt("batch", batch, 1, MAX_LIVE_BATCH));
-    const result = this.runUninterrupted(attr);
+    const result = runUninterrupted(attr);
     this.system.check("bpf PROG_TEST_RUN", result, { action: "make live frames", param: "ifindex", value: ifindex });
   }
 
@@ -102,12 +104,24 @@ export class XdpProgram {
     this.close();
   }
 
-  /** A signal stops a run and is not an error of the caller's. */
-  private runUninterrupted(attr: BpfAttr): number {
-    let result = attr.call(BpfCommand.ProgTestRun);
-    while (result === -Errno.EINTR) result = attr.call(BpfCommand.ProgTestRun);
-    return result;
+  /** The kernel's EBADF for a program that is closed: its number may be another's by now. */
+  private get openFd(): number {
+    return this.isOpen ? this.fd : -1;
   }
+}
+
+/** A signal stops a run and is not an error of the caller's. */
+function runUninterrupted(attr: BpfAttr): number {
+  let result = attr.call(BpfCommand.ProgTestRun);
+  for (let n = 1; n < RUN_ATTEMPTS && result === -Errno.EINTR; n++) result = attr.call(BpfCommand.ProgTestRun);
+  return result;
+}
+
+/** The verifier stops when the thread has a signal to handle: a child that ended is enough. */
+function loadUninterrupted(attr: BpfAttr): number {
+  let result = attr.call(BpfCommand.ProgLoad);
+  for (let n = 1; n < LOAD_ATTEMPTS && result === -Errno.EAGAIN; n++) result = attr.call(BpfCommand.ProgLoad);
+  return result;
 }
 
 function loadAttr(system: System, params: XdpProgramParams): BpfAttr {
@@ -125,10 +139,7 @@ function loadAttr(system: System, params: XdpProgramParams): BpfAttr {
  */
 export function loadXdpProgram(system: System, params: XdpProgramParams): XdpProgram {
   checkInt("insns.length", params.insns.length, INSN_BYTES, 2 ** 20);
-  const attr = loadAttr(system, params);
-  let fd = attr.call(BpfCommand.ProgLoad);
-  // The verifier stops when the thread has a signal to handle: a child that ended is enough.
-  for (let n = 1; n < LOAD_ATTEMPTS && fd === -Errno.EAGAIN; n++) fd = attr.call(BpfCommand.ProgLoad);
+  const fd = loadUninterrupted(loadAttr(system, params));
   if (fd === -Errno.EINVAL || fd === -Errno.EACCES) failRejected(system, params);
   return new XdpProgram(system, system.check("bpf PROG_LOAD", fd, { action: "load an XDP program" }));
 }
@@ -137,7 +148,7 @@ export function loadXdpProgram(system: System, params: XdpProgramParams): XdpPro
 function failRejected(system: System, params: XdpProgramParams): never {
   const attr = loadAttr(system, params).u32(24, 1).u32(28, LOG_BYTES);
   const log = attr.room(32, LOG_BYTES);
-  const result = attr.call(BpfCommand.ProgLoad);
+  const result = loadUninterrupted(attr);
   if (result >= 0) system.close(result);
   const end = log.u8.indexOf(0);
   const text = new TextDecoder().decode(log.u8.slice(0, end < 0 ? log.u8.length : end)).trim();

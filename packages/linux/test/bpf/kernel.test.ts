@@ -65,6 +65,23 @@ test("a verifier that signals interrupt is asked again, five times at most", () 
   expect(always.calls).toBe(5);
 });
 
+test("a run that signals interrupt is started again", () => {
+  const { system } = kernel();
+  const interrupted = Object.create(system) as System;
+  let signals = 0;
+  interrupted.bpf = (command, attr) => (signals-- > 0 ? -Errno.EINTR : system.bpf(command, attr));
+  const insns = new BpfAssembler().aluImm(Alu.Mov, Reg.R0, XdpAction.Drop).exit().assemble();
+  const program = loadXdpProgram(interrupted, { insns });
+  signals = 3;
+  expect(program.testRun(new Uint8Array(60), 1000).action).toBe(XdpAction.Drop);
+  expect(signals).toBeLessThan(0);
+  program.close();
+  const next = loadXdpProgram(system, { insns });
+  expect(next.fd).toBe(program.fd);
+  expect(codeOf(() => program.testRun(new Uint8Array(60)))).toEqual(["ERR_NETMEM_SYSTEM_CALL", "EBADF"]);
+  next.close();
+});
+
 test("the verifier takes every filter, and the kernel answers what the rules say", () => {
   const { system, xskMap } = kernel();
   console.log(`xdp filter: NETMEM_SEED=${seed}`);
@@ -131,6 +148,16 @@ test("a program that the verifier refuses says why", () => {
   }
 });
 
+test("the log of a refused program is whole, whatever signals come", () => {
+  const { system } = kernel();
+  const interrupted = Object.create(system) as System;
+  let calls = 0;
+  // The first load is refused; the second one, which brings the log, is interrupted twice.
+  interrupted.bpf = (command, attr) => (++calls === 2 || calls === 3 ? -Errno.EAGAIN : system.bpf(command, attr));
+  const insns = new BpfAssembler().load(Size.U32, Reg.R0, Reg.R2, 0).exit().assemble();
+  expect(() => loadXdpProgram(interrupted, { insns })).toThrow("R2 !read_ok");
+});
+
 describe("maps", () => {
   test("an array keeps values of any size", () => {
     const { system } = kernel();
@@ -157,6 +184,7 @@ describe("maps", () => {
     const next = createBpfMap(system, { type: BpfMapType.Array, maxEntries: 1 });
     expect(next.fd).toBe(map.fd);
     map.close();
+    expect(codeOf(() => map.set(0, 9))).toEqual(["ERR_NETMEM_SYSTEM_CALL", "EBADF"]);
     next.set(0, 7);
     expect(next.get(0)).toEqual(Uint8Array.of(7, 0, 0, 0));
     next.close();

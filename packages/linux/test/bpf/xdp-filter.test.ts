@@ -91,6 +91,7 @@ describe("what a rule may not say", () => {
     ["an EtherType and another family", "rule", { etherType: 0x0806, family: "ipv4" }],
     ["an address of five bytes", "src", { src: [1, 2, 3, 4, 5] }],
     ["a port beyond 65535", "dstPort", { dstPort: 65536 }],
+    ["a family that is none", "family", { family: "IPv4" as never }],
     ["VLAN 0", "vlanId", { vlanId: 0 }],
     ["a length as EtherType", "etherType", { etherType: 1500 }],
     ["a protocol without a number", "protocol", { protocol: "sctp" as never }],

@@ -33,7 +33,7 @@ export class WorkerMember {
   readonly params: WorkerParams;
   readonly name: string;
   readonly wordsAt: number;
-  /** What the thread is called on the host. */
+  /** What the thread is called on the host, as no other one is: by it the number of a dead one is found. */
   threadName = "";
   thread: Thread | null = null;
   /** What the group wants of it. */
@@ -72,12 +72,13 @@ export class WorkerMember {
 
   /**
    * Starts a thread. Resolves when it runs; `onEnd` is called when it ended, whenever that is and however.
-   * @throws `ERR_NETMEM_WORKER_FAILED` with what its module threw.
+   * @throws `ERR_NETMEM_WORKER_FAILED` with what its module threw; what the hardware says, and a `DataCloneError` for
+   * `data` that cannot be posted: nothing runs then.
    */
   async start(links: Pick<QueueWorkerInput, "from" | "to">, onEnd: (end: ThreadEnd) => void): Promise<void> {
     const { host, params, wordsAt, name } = this;
     this.clearWords();
-    this.threadName = `${name} ${++this.starts}`;
+    this.threadName = this.nextThreadName();
     const input: QueueWorkerInput = {
       ...links,
       shared: host.share(),
@@ -91,7 +92,7 @@ export class WorkerMember {
       ifindex: params.ifindex ?? 1,
       skbCount: params.skbCount ?? DEFAULT_SKBS,
     };
-    const thread = startThread("@netmem/netdev/queue-worker", this.threadName, input);
+    const thread = this.startThread(input);
     this.thread = thread;
     await this.watch(thread, onEnd);
   }
@@ -99,6 +100,22 @@ export class WorkerMember {
   /** Gives its words back. */
   free(): void {
     this.host.heap.freeWords(this.wordsAt, WORKER_WORDS);
+  }
+
+  /** Groups may have workers of one name; words they do not share. The host keeps 44 characters of Latin-1. */
+  private nextThreadName(): string {
+    const kept = this.name.replaceAll(/[\u0100-\uffff]/g, "?");
+    return `${kept} ${(this.wordsAt >>> 4).toString(36)}.${++this.starts}`;
+  }
+
+  private startThread(input: QueueWorkerInput): Thread {
+    try {
+      return startThread("@netmem/netdev/queue-worker", this.threadName, input);
+    } catch (error) {
+      // E.g. data that cannot be posted.
+      this.params.hardware?.stop();
+      throw error;
+    }
   }
 
   private watch(thread: Thread, onEnd: (end: ThreadEnd) => void): Promise<void> {
@@ -121,6 +138,8 @@ export class WorkerMember {
     });
     thread.on("exit", () => {
       this.thread = null;
+      // One that died did not say so: from here on nobody sends it frames.
+      Atomics.store(this.host.i32, this.wordsAt + STATE, WorkerState.Down);
       // Whoever looks after the end does so before anybody is told of it.
       onEnd(end);
       if (fail !== null && "error" in end) fail(end.error);

@@ -12,7 +12,10 @@ export interface WorkerGroupParams {
   readonly workers: readonly WorkerParams[];
   /** Ways for frames between the workers, one for each direction. */
   readonly links?: readonly LinkParams[];
-  /** Called when a worker died, after everything that it had is home again and before it is started again. */
+  /**
+   * Called when a worker died, after everything that it had is home again and before it is started again. What it throws is
+   * a warning, `WARN_NETMEM_WORKER_DEATH`.
+   */
   readonly onDeath?: (death: WorkerDeath) => void;
   /** Start a worker that died again, on a new thread. One that dies before it ran stays down. Default true. */
   readonly restart?: boolean;
@@ -39,8 +42,9 @@ export class WorkerGroup {
   private readonly members: ReadonlyMap<string, WorkerMember>;
   private readonly links: readonly Link[];
   private readonly ends = new Map<string, (end: ThreadEnd) => void>();
-  /** Deaths are dealt with one after the other. */
+  /** Deaths are dealt with one after the other. Never rejected: the next one is to be dealt with, too. */
   private work: Promise<void> = Promise.resolve();
+  private closing: Promise<void> | null = null;
 
   /** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_WORKER_UNKNOWN` (ESRCH), `ERR_NETMEM_NO_MEMORY` (ENOMEM) */
   constructor(params: WorkerGroupParams) {
@@ -53,8 +57,18 @@ export class WorkerGroup {
     for (const name of links.flatMap(({ from, to }) => [from, to])) {
       if (!names.includes(name)) failUnknownWorker(name, names);
     }
-    this.members = new Map(workers.map((one) => [one.name, new WorkerMember(params.host, one)]));
-    this.links = links.map((link, n) => new Link(params.host, link, n + 1));
+    const made: { free(): void }[] = [];
+    const keep = <One extends { free(): void }>(one: One): One => {
+      made.push(one);
+      return one;
+    };
+    try {
+      this.members = new Map(workers.map((one) => [one.name, keep(new WorkerMember(params.host, one))]));
+      this.links = links.map((link, n) => keep(new Link(params.host, link, n + 1)));
+    } catch (error) {
+      for (const one of made) one.free();
+      throw error;
+    }
   }
 
   /** Names of the workers, as they were given. */
@@ -75,7 +89,8 @@ export class WorkerGroup {
 
   /**
    * Starts a worker, or all that are down; resolves when they run.
-   * @throws `ERR_NETMEM_WORKER_FAILED` with what the module threw, `ERR_NETMEM_WORKER_STATE` (EBUSY) when it has a thread.
+   * @throws `ERR_NETMEM_WORKER_FAILED` with what the module threw, `ERR_NETMEM_WORKER_STATE` (EBUSY) when it has a thread or
+   * the group is closed; a `DataCloneError` for `data` that cannot be posted.
    */
   async start(name?: string): Promise<void> {
     if (name !== undefined) return this.launch(this.member(name));
@@ -128,8 +143,19 @@ export class WorkerGroup {
     return this.work;
   }
 
-  /** Stops everything and gives the group's words back. */
-  async close(): Promise<void> {
+  /**
+   * Stops everything and gives the group's words back; nothing starts any more. More calls wait for the first.
+   * @throws as {@link stop}: the workers are down then, and the next call goes on.
+   */
+  close(): Promise<void> {
+    this.closing ??= this.closeAll().catch((error: unknown) => {
+      this.closing = null;
+      throw error;
+    });
+    return this.closing;
+  }
+
+  private async closeAll(): Promise<void> {
     await this.stopAll();
     for (const link of this.links) link.free();
     for (const member of this.members.values()) member.free();
@@ -140,6 +166,7 @@ export class WorkerGroup {
   }
 
   private async launch(member: WorkerMember): Promise<void> {
+    if (this.closing !== null) failWorkerState(member.name, "in a closed group", "Make another group.");
     if (member.thread !== null) failWorkerState(member.name, "running", "Stop it first.");
     let hasRun = false;
     member.wanted = WorkerCommand.Run;
@@ -164,7 +191,9 @@ export class WorkerGroup {
       member.params.hardware?.stop();
       const { error } = end;
       const restart = !isWanted && hasRun && this.params.restart !== false;
-      this.work = this.work.then(() => this.bury(member, error, restart));
+      this.work = this.work
+        .then(() => this.bury(member, error, restart))
+        .catch((failure: unknown) => this.warn(member.name, "what it had could not be taken back", failure));
     }
     this.ends.get(member.name)?.(end);
     this.ends.delete(member.name);
@@ -178,12 +207,24 @@ export class WorkerGroup {
       const dead = { name, threadName, wordsAt, error };
       const death = reclaimWorker(this.host, dead, { links: this.links, isQuiet });
       this.died.push(death);
-      this.params.onDeath?.(death);
+      this.tell(death);
     } finally {
       for (const one of others) if (one.wanted === WorkerCommand.Run) one.command(WorkerCommand.Run);
     }
     // Its failure is a death of its own.
     if (restart) await this.launch(member).catch(() => {});
+  }
+
+  private tell(death: WorkerDeath): void {
+    try {
+      this.params.onDeath?.(death);
+    } catch (error) {
+      this.warn(death.name, "onDeath failed", error);
+    }
+  }
+
+  private warn(name: string, what: string, error: unknown): void {
+    this.host.warn("WARN_NETMEM_WORKER_DEATH", `worker ${name} died; ${what}: ${String(error)}`);
   }
 
   /** Resolves to true when every worker that has a thread is between two turns, or past its last one. */
