@@ -1,6 +1,6 @@
 import { FbnicDriver } from "@netmem-examples/driver-fbnic-sub0-sub1";
 import { type Clock, type Host, type NetmemWarning } from "@netmem/core";
-import { createDevmem, type DeviceMemory, type DevmemBinding, DevmemSocket } from "@netmem/devmem";
+import { createDevmem, type DeviceMemory, type Devmem, type DevmemBinding, DevmemSocket } from "@netmem/devmem";
 import { DeviceRegistry, NapiScheduler, NetDevice } from "@netmem/netdev";
 import { SimNic } from "@netmem/sim-nic";
 import { asSkbRef, consumeSkb, SkbSlab, SkbView } from "@netmem/skb";
@@ -37,6 +37,7 @@ export class Stand {
   otherPackets = 0;
   /** Frames that the NIC had no buffer or no staging for. */
   dropped = 0;
+  private readonly devmem: Devmem;
   private readonly scheduler: NapiScheduler;
   private readonly skbs: SkbSlab;
   private readonly view: SkbView;
@@ -58,6 +59,7 @@ export class Stand {
     device.addFlowRule({ queueIdx: STREAM_QUEUE, protocol: "tcp", ...flow });
     const devmem = createDevmem(host);
     const view = new SkbView(skbs);
+    this.devmem = devmem;
     this.binding = devmem.bindRx({ device, queues: [STREAM_QUEUE], memory, ports: nic.ports });
     const packets = { view, consume: (skb: number): void => consumeSkb(skbs, asSkbRef(skb)) };
     this.socket = new DevmemSocket(devmem, { packets });
@@ -88,7 +90,7 @@ export class Stand {
   async close(): Promise<void> {
     this.stream.returnAll();
     this.socket.close();
-    this.binding.unbind();
+    this.devmem.unbind(this.binding);
     this.device.close();
     await this.binding.freed();
   }

@@ -46,6 +46,8 @@ export class ZeroCopyDriver implements QueueDriver {
   declare private readonly clearOnEntry: boolean;
   private count = 0;
   private pool: PagePool | null = null;
+  /** Pools that were replaced, until the application's last page is home. */
+  private old: PagePool[] = [];
 
   constructor(host: Host, queue: RxQueue, hw: NicQueue, params: ZeroCopyParams) {
     this.host = host;
@@ -71,6 +73,7 @@ export class ZeroCopyDriver implements QueueDriver {
       pool.destroy();
       throw error;
     }
+    if (this.pool !== null) this.old = [...this.old, this.pool].filter(({ freed }) => !freed);
     this.pool = pool;
     this.refill(pool);
     this.hw.enable(queue.napi);
@@ -98,7 +101,7 @@ export class ZeroCopyDriver implements QueueDriver {
     return work;
   }
 
-  /** Takes pages back from the application: `refs[0..count)`, in any order. */
+  /** Takes pages back from the application: `refs[0..count)`, in any order, also of a pool that was replaced. */
   giveBack(refs: Int32Array, count: number): void {
     this.pool?.putNetmemBulk(refs, count);
   }
@@ -108,8 +111,10 @@ export class ZeroCopyDriver implements QueueDriver {
     return 0;
   }
 
+  /** Control path. */
   inflight(): number {
-    return this.pool?.inflight() ?? 0;
+    const pools = this.pool === null ? this.old : [...this.old, this.pool];
+    return pools.reduce((sum, pool) => sum + (pool.freed ? 0 : pool.inflight()), 0);
   }
 
   getStats(): QueueDriverStats {

@@ -117,6 +117,30 @@ test("pages that the application keeps outlive the queue, and go home when it gi
   expect(host.pages.freePageCount()).toBe(free);
 });
 
+test("pages that the application keeps over a restart of the queue go home to the pool that they are of", () => {
+  const { nic, device, scheduler, reader, driver, clock } = makeStand();
+  const bytes = new Uint8Array(2048);
+  device.open();
+  for (let n = 0; n < 10; n++) nic.receive(bytes, 0, appPacket(bytes, n, 1000));
+  scheduler.runUntilIdle();
+  device.close();
+  device.open();
+  for (let n = 10; n < 20; n++) nic.receive(bytes, 0, appPacket(bytes, n, 1000));
+  scheduler.runUntilIdle();
+  reader.read();
+  expect([reader.packets, reader.wrong]).toEqual([20, 0]);
+  device.close();
+  clock.advance(5000);
+  expect(driver.inflight()).toBe(0);
+  device.open();
+  nic.receive(bytes, 0, appPacket(bytes, 20, 1000));
+  scheduler.runUntilIdle();
+  device.close();
+  device.open();
+  device.close();
+  expect(driver.inflight()).toBe(1);
+});
+
 test("a packet that needs two pages is dropped and counted, and its pages go home", () => {
   const { nic, device, scheduler, reader, driver } = makeStand();
   device.open();

@@ -1,17 +1,17 @@
 import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
-import { checkInt, failParam, isNetmemError } from "@netmem/core";
+import { type FileHandle, open, unlink } from "node:fs/promises";
+import { failParam, isNetmemError } from "@netmem/core";
 import {
   checkFrags,
   checkLandingRange,
+  checkPages,
   deviceClosed,
   type DeviceFrag,
   type DeviceIsolation,
   type DeviceLanding,
   deviceLost,
   type DeviceMemory,
-  failDeviceRange,
-  failLandingUsed,
+  StagedLanding,
 } from "@netmem/devmem";
 import { failOpen } from "./file-errors.ts";
 import { type FileOps, handleOps } from "./file-ops.ts";
@@ -56,39 +56,6 @@ export interface FileOpsParams extends FileShape {
   readonly ops: FileOps;
 }
 
-class FileLanding implements DeviceLanding {
-  readonly bytes: Uint8Array;
-  private readonly memory: FileMemory;
-  private readonly piece: StagingPiece;
-  private readonly offset: number;
-  private isUsed = false;
-
-  constructor(memory: FileMemory, piece: StagingPiece, offset: number) {
-    this.memory = memory;
-    this.piece = piece;
-    this.bytes = piece.bytes;
-    this.offset = offset;
-  }
-
-  commit(lengthBytes: number): Promise<void> {
-    this.checkUnused();
-    const isRight = Number.isInteger(lengthBytes) && lengthBytes >= 0 && lengthBytes <= this.bytes.length;
-    if (!isRight) failDeviceRange("lengthBytes", lengthBytes, this.bytes.length);
-    this.isUsed = true;
-    return this.memory.land(this.piece, this.offset, lengthBytes);
-  }
-
-  abort(): void {
-    this.checkUnused();
-    this.isUsed = true;
-    this.memory.giveStaging(this.piece);
-  }
-
-  private checkUnused(): void {
-    if (this.isUsed) failLandingUsed();
-  }
-}
-
 /** Made by {@link openFileMemory}. */
 export class FileMemory implements DeviceMemory {
   readonly kind = "file";
@@ -124,7 +91,11 @@ export class FileMemory implements DeviceMemory {
     checkLandingRange(this, offset, lengthBytes);
     if (this.failure !== null) return null;
     const piece = this.staging.take(lengthBytes);
-    return piece === null ? null : new FileLanding(this, piece, offset);
+    if (piece === null) return null;
+    return new StagedLanding(piece.bytes, lengthBytes, {
+      land: (length) => this.land(piece, offset, length),
+      drop: () => this.staging.give(piece),
+    });
   }
 
   /**
@@ -152,8 +123,7 @@ export class FileMemory implements DeviceMemory {
     return this.closing;
   }
 
-  /** @internal */
-  land(piece: StagingPiece, offset: number, lengthBytes: number): Promise<void> {
+  private land(piece: StagingPiece, offset: number, lengthBytes: number): Promise<void> {
     if (this.failure !== null) return Promise.reject(this.failure);
     this.staging.shrink(piece, lengthBytes);
     return new Promise((resolve, reject) => {
@@ -164,11 +134,6 @@ export class FileMemory implements DeviceMemory {
         done: (error) => (error === null ? resolve() : reject(error)),
       });
     });
-  }
-
-  /** @internal */
-  giveStaging(piece: StagingPiece): void {
-    this.staging.give(piece);
   }
 
   /** The landing's bytes and, up to the alignment, zeros instead of what an earlier packet left. */
@@ -231,17 +196,15 @@ interface Shape {
 }
 
 function checkShape(params: FileShape): Shape {
-  const sizeBytes = checkSize("sizeBytes", params.sizeBytes, Number.MAX_SAFE_INTEGER);
+  const sizeBytes = checkPages("sizeBytes", params.sizeBytes, Number.MAX_SAFE_INTEGER);
   const landing = params.landingBytes ?? Math.min(DEFAULT_LANDING_BYTES, sizeBytes);
-  const landingBytes = checkSize("landingBytes", landing, MAX_STAGING_BYTES);
+  const landingBytes = checkPages("landingBytes", landing, MAX_STAGING_BYTES);
   const staging = params.stagingBytes ?? Math.max(DEFAULT_STAGING_BYTES, landingBytes);
-  return { sizeBytes, landingBytes, stagingBytes: checkSize("stagingBytes", staging, MAX_STAGING_BYTES, landingBytes) };
-}
-
-function checkSize(param: string, bytes: number, max: number, min = PAGE_BYTES): number {
-  checkInt(param, bytes, min, max);
-  if (bytes % PAGE_BYTES !== 0) failParam(param, bytes, "a multiple of 4096", "Round it up to whole pages.");
-  return bytes;
+  return {
+    sizeBytes,
+    landingBytes,
+    stagingBytes: checkPages("stagingBytes", staging, MAX_STAGING_BYTES, landingBytes),
+  };
 }
 
 async function openToRead(path: string): Promise<FileHandle> {
@@ -252,7 +215,7 @@ async function openToRead(path: string): Promise<FileHandle> {
   }
 }
 
-/** Opens for writing alone; a file gets its size, of holes. */
+/** Opens for writing alone; a file gets its size, of holes. One that was made for it is gone again when that fails. */
 async function openToWrite({ path, sizeBytes, direct, existing }: FileMemoryParams): Promise<FileHandle> {
   const { O_WRONLY, O_CREAT, O_EXCL } = constants;
   const flags = O_WRONLY | O_CREAT | (direct === true ? directFlag() : 0) | (existing === "reuse" ? 0 : O_EXCL);
@@ -264,6 +227,8 @@ async function openToWrite({ path, sizeBytes, direct, existing }: FileMemoryPara
     return handle;
   } catch (cause) {
     await handle?.close();
+    // With O_EXCL what was opened is what was made here.
+    if (handle !== null && existing !== "reuse") await unlink(path);
     return failOpen(path, cause);
   }
 }
@@ -278,8 +243,8 @@ function directFlag(): number {
  * writing only. That catches accidents and is no security boundary: whoever runs as the same user can open the file again.
  *
  * A landing is visible to readers of the file when its commit resolves. Commits reject with `ERR_NETMEM_FILE_FULL` (ENOSPC,
- * EDQUOT, EFBIG) when the file has no room, and the memory goes on; with `ERR_NETMEM_DEVICE_LOST` (EIO) for anything else,
- * and then it does not.
+ * EDQUOT, EFBIG, or ENOMEM of the kernel) when there was no room, and the memory goes on; with `ERR_NETMEM_DEVICE_LOST` (EIO)
+ * for anything else, and then it does not.
  *
  * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL), `ERR_NETMEM_FILE_OPEN` with the errno of the system call.
  */

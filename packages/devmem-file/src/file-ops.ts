@@ -34,8 +34,11 @@ export function handleOps(handle: FileHandle, openReader: () => Promise<FileHand
     },
     sync: () => handle.datasync(),
     close: async () => {
-      await handle.close();
-      await (await reader)?.close();
+      try {
+        await handle.close();
+      } finally {
+        await (await reader)?.close();
+      }
     },
   };
 }

@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, unlinkSync, writeFileSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { isNetmemError } from "@netmem/core";
 import { expect, test } from "vitest";
+import { handleOps } from "../src/file-ops.ts";
 import { type FileMemoryParams, openFileMemory } from "../src/index.ts";
 import { newPath, openNew } from "./open-file.ts";
 
@@ -86,6 +87,29 @@ let errno = "none";
 try { writeSync(3, "x"); } catch (error) { errno = error.code; }
 console.log(bytes.toString(), errno);
 `;
+
+test("a file that could not be made ready is not left behind", async ({ skip }) => {
+  const path = newPath();
+  const found = await errorOf({ path, sizeBytes: Number.MAX_SAFE_INTEGER - 4095 });
+  if (found === null) skip("the file system of the temporary folder takes files of 8 PiB");
+  expect(found).toEqual(["ERR_NETMEM_FILE_OPEN", "EFBIG", "path"]);
+  expect(existsSync(path)).toBe(false);
+  const memory = await openFileMemory({ path, sizeBytes: 4096 });
+  await memory.close();
+});
+
+test("a descriptor that fails to close takes no other with it", async () => {
+  let closed = 0;
+  const writer = { close: () => Promise.reject(new Error("EIO")) } as unknown as FileHandle;
+  const reader = {
+    read: async () => ({ bytesRead: 1 }),
+    close: async () => void closed++,
+  } as unknown as FileHandle;
+  const ops = handleOps(writer, async () => reader);
+  await ops.read(new Uint8Array(1), 0);
+  await expect(ops.close()).rejects.toThrow("EIO");
+  expect(closed).toBe(1);
+});
 
 test("a consumer in another process gets a descriptor for reading alone", async () => {
   const path = newPath();

@@ -1,7 +1,8 @@
+import { failParam } from "@netmem/core";
 import type { DeviceFrag } from "@netmem/devmem";
 import { badKernel } from "./gpu-errors.ts";
 import { FRAG_KERNEL_PRELUDE, type FragKernel } from "./frag-kernel.ts";
-import { alignUp, BufferUsage, type GpuBuffer, type GpuDevice, MapMode } from "./gpu-types.ts";
+import { alignUp, BufferUsage, type GpuBuffer, type GpuDevice, MapMode, mostBytes } from "./gpu-types.ts";
 
 const WORD_BYTES = 4;
 const FRAG_WORDS = 3;
@@ -58,6 +59,9 @@ export class FragRunner {
   }
 
   private newOut(bytes: number): GpuBuffer {
+    const most = mostBytes(this.device.limits);
+    if (bytes > most)
+      failParam("frags", bytes, `${most} bytes of output at most`, "Ask for fewer fragments at a time.");
     return this.device.createBuffer({ size: bytes, usage: BufferUsage.Storage | BufferUsage.CopySrc });
   }
 

@@ -86,6 +86,11 @@ export const MapMode = { Read: 1, Write: 2 } as const;
 /** Offsets and sizes of copies are multiples of it. */
 export const COPY_ALIGN = 4;
 
+/** Bytes of the largest buffer that a shader of the device can have. */
+export function mostBytes({ maxBufferSize, maxStorageBufferBindingSize }: GpuLimits): number {
+  return Math.min(maxBufferSize, maxStorageBufferBindingSize);
+}
+
 export function alignUp(bytes: number): number {
   return Math.ceil(bytes / COPY_ALIGN) * COPY_ALIGN;
 }

@@ -1,5 +1,12 @@
 import { failNoGpu } from "./gpu-errors.ts";
-import type { Gpu, GpuAdapter, GpuAdapterInfo, GpuDevice, GpuError } from "./gpu-types.ts";
+import {
+  type Gpu,
+  type GpuAdapter,
+  type GpuAdapterInfo,
+  type GpuDevice,
+  type GpuError,
+  mostBytes,
+} from "./gpu-types.ts";
 import { refuseSharedViews } from "./shared-views.ts";
 
 export interface OpenDeviceParams {
@@ -53,8 +60,7 @@ export async function openDevice({ gpu, bufferBytes, onError }: OpenDeviceParams
 }
 
 async function openWith(adapter: GpuAdapter, bufferBytes: number): Promise<GpuDevice> {
-  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-  const most = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+  const most = mostBytes(adapter.limits);
   if (bufferBytes > most) failNoGpu(`the adapter's buffers have at most ${most} bytes, not ${bufferBytes}`);
   const requiredLimits = { maxBufferSize: bufferBytes, maxStorageBufferBindingSize: bufferBytes };
   try {

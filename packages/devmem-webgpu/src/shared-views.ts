@@ -23,5 +23,6 @@ function refuse(target: object, name: string, at: number): void {
     if (isShared(args[at])) throw sharedView();
     return Reflect.apply(method, target, args);
   };
-  Object.defineProperty(target, name, { value });
+  // Configurable: a device may be given twice.
+  Object.defineProperty(target, name, { value, configurable: true });
 }

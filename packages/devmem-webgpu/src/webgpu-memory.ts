@@ -1,25 +1,33 @@
-import { checkInt, failParam } from "@netmem/core";
+import { checkInt, failParam, isNetmemError } from "@netmem/core";
 import {
   checkFrags,
   checkLandingRange,
+  checkPages,
   deviceClosed,
   type DeviceFrag,
   type DeviceIsolation,
   type DeviceLanding,
   deviceLost,
   type DeviceMemory,
-  failDeviceRange,
-  failLandingUsed,
+  StagedLanding,
 } from "@netmem/devmem";
 import { type FragKernel, gatherKernel } from "./frag-kernel.ts";
 import { FragRunner } from "./frag-runner.ts";
-import { BufferUsage, COPY_ALIGN, type Gpu, type GpuAdapterInfo, type GpuBuffer, type GpuDevice } from "./gpu-types.ts";
+import { failNoGpu } from "./gpu-errors.ts";
+import {
+  BufferUsage,
+  COPY_ALIGN,
+  type Gpu,
+  type GpuAdapterInfo,
+  type GpuBuffer,
+  type GpuDevice,
+  mostBytes,
+} from "./gpu-types.ts";
 import { LandingBatch, type UploadStats } from "./landing-batch.ts";
 import { openDevice } from "./open-device.ts";
 import { readBuffer } from "./read-buffer.ts";
 import { type SegmentPiece, Staging } from "./staging.ts";
 
-const PAGE_BYTES = 4096;
 /** Offsets are 32 bits in shaders. */
 const MAX_BYTES = 2 ** 32;
 const MAX_SEGMENT_BYTES = 2 ** 22;
@@ -50,41 +58,6 @@ export interface WebGpuMemoryParams {
 export interface GatheredBytes {
   readonly buffer: GpuBuffer;
   readonly lengthBytes: number;
-}
-
-class WebGpuLanding implements DeviceLanding {
-  readonly bytes: Uint8Array;
-  private readonly memory: WebGpuMemory;
-  private readonly piece: SegmentPiece;
-  private readonly offset: number;
-  private readonly lengthBytes: number;
-  private isUsed = false;
-
-  constructor(memory: WebGpuMemory, piece: SegmentPiece, offset: number, lengthBytes: number) {
-    this.bytes = piece.bytes;
-    this.memory = memory;
-    this.piece = piece;
-    this.offset = offset;
-    this.lengthBytes = lengthBytes;
-  }
-
-  commit(lengthBytes: number): Promise<void> {
-    this.checkUnused();
-    const isRight = Number.isInteger(lengthBytes) && lengthBytes >= 0 && lengthBytes <= this.lengthBytes;
-    if (!isRight) failDeviceRange("lengthBytes", lengthBytes, this.lengthBytes);
-    this.isUsed = true;
-    return this.memory.land(this.piece, this.offset, lengthBytes);
-  }
-
-  abort(): void {
-    this.checkUnused();
-    this.isUsed = true;
-    this.memory.drop(this.piece);
-  }
-
-  private checkUnused(): void {
-    if (this.isUsed) failLandingUsed();
-  }
 }
 
 interface Parts {
@@ -139,7 +112,11 @@ export class WebGpuMemory implements DeviceMemory {
     checkLandingRange(this, offset, lengthBytes);
     if (this.failure !== null) return null;
     const piece = this.staging.take(lengthBytes);
-    return piece === null ? null : new WebGpuLanding(this, piece, offset, lengthBytes);
+    if (piece === null) return null;
+    return new StagedLanding(piece.bytes, lengthBytes, {
+      land: (length) => this.land(piece, offset, length),
+      drop: () => this.drop(piece),
+    });
   }
 
   readback(frags: readonly DeviceFrag[]): Promise<Uint8Array<ArrayBuffer>> {
@@ -154,8 +131,8 @@ export class WebGpuMemory implements DeviceMemory {
    * Has a shader run over `frags`, after everything committed so far; resolves with the words it wrote, which are all that
    * comes back. Call it in `socket.use`, which holds the pages until then.
    *
-   * @throws `ERR_NETMEM_GPU_KERNEL` (EINVAL), `ERR_NETMEM_DEVICE_RANGE` (EFAULT), `ERR_NETMEM_DEVICE_CLOSED` (ENODEV),
-   * `ERR_NETMEM_DEVICE_LOST` (EIO)
+   * @throws `ERR_NETMEM_GPU_KERNEL` (EINVAL), `ERR_NETMEM_DEVICE_RANGE` (EFAULT), `ERR_NETMEM_INVALID_PARAM` (EINVAL) for more
+   * output than a buffer of the device holds, `ERR_NETMEM_DEVICE_CLOSED` (ENODEV), `ERR_NETMEM_DEVICE_LOST` (EIO)
    */
   run(kernel: FragKernel, frags: readonly DeviceFrag[]): Promise<Uint32Array<ArrayBuffer>> {
     return this.work(frags, () => this.runner.run(kernel, frags));
@@ -184,14 +161,12 @@ export class WebGpuMemory implements DeviceMemory {
     return this.closing;
   }
 
-  /** @internal */
-  land(piece: SegmentPiece, offset: number, lengthBytes: number): Promise<void> {
+  private land(piece: SegmentPiece, offset: number, lengthBytes: number): Promise<void> {
     if (this.failure !== null) return Promise.reject(this.failure);
     return this.guard(async () => this.batch.add(piece, offset, lengthBytes));
   }
 
-  /** @internal */
-  drop(piece: SegmentPiece): void {
+  private drop(piece: SegmentPiece): void {
     if (this.failure === null) this.staging.drop(piece);
   }
 
@@ -214,12 +189,12 @@ export class WebGpuMemory implements DeviceMemory {
     return working;
   }
 
-  /** What fails on the device is its loss; a kernel that does not compile is not. */
+  /** What fails on the device is its loss; a kernel that does not compile, or asks for too much, is not. */
   private async guard<Result>(job: () => Promise<Result>): Promise<Result> {
     try {
       return await job();
     } catch (cause) {
-      if ((cause as { code?: unknown }).code === "ERR_NETMEM_GPU_KERNEL") throw cause;
+      if (isNetmemError(cause)) throw cause;
       this.lose(cause);
       throw this.loss ?? cause;
     }
@@ -245,17 +220,11 @@ interface Shape {
   readonly batches: number;
 }
 
-function checkSize(param: string, bytes: number, max: number, min = PAGE_BYTES): number {
-  checkInt(param, bytes, min, max);
-  if (bytes % PAGE_BYTES !== 0) failParam(param, bytes, "a multiple of 4096", "Round it up to whole pages.");
-  return bytes;
-}
-
 function checkShape(params: WebGpuMemoryParams): Shape {
-  const sizeBytes = checkSize("sizeBytes", params.sizeBytes, MAX_BYTES);
+  const sizeBytes = checkPages("sizeBytes", params.sizeBytes, MAX_BYTES);
   const landing = params.landingBytes ?? Math.min(DEFAULT_LANDING_BYTES, sizeBytes);
-  const landingBytes = checkSize("landingBytes", landing, MAX_SEGMENT_BYTES);
-  const batchBytes = checkSize("batchBytes", params.batchBytes ?? MAX_SEGMENT_BYTES, MAX_SEGMENT_BYTES, landingBytes);
+  const landingBytes = checkPages("landingBytes", landing, MAX_SEGMENT_BYTES);
+  const batchBytes = checkPages("batchBytes", params.batchBytes ?? MAX_SEGMENT_BYTES, MAX_SEGMENT_BYTES, landingBytes);
   return {
     sizeBytes,
     landingBytes,
@@ -265,7 +234,7 @@ function checkShape(params: WebGpuMemoryParams): Shape {
 }
 
 function checkLimits({ limits }: GpuDevice, sizeBytes: number): void {
-  const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+  const most = mostBytes(limits);
   if (sizeBytes > most)
     failParam("sizeBytes", sizeBytes, `at most ${most} on this device`, "Ask for more in requiredLimits.");
 }
@@ -288,5 +257,10 @@ export async function openWebGpuMemory(params: WebGpuMemoryParams): Promise<WebG
   }
   const bufferBytes = Math.max(shape.sizeBytes, MAX_SEGMENT_BYTES);
   const opened = await openDevice({ bufferBytes, onError, ...(gpu && { gpu }) });
-  return new WebGpuMemory(shape, { ...opened, isOwn: true });
+  try {
+    return new WebGpuMemory(shape, { ...opened, isOwn: true });
+  } catch (cause) {
+    opened.device.destroy();
+    return failNoGpu(`the device has no room for ${shape.sizeBytes} bytes and their staging`, cause);
+  }
 }

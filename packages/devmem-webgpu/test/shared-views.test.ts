@@ -36,3 +36,13 @@ test("bytes in shared memory are refused before the call, all others go through"
   queue.writeTexture({}, new Uint8Array(8), {}, [1, 1]);
   expect(queue.calls).toEqual([...plain.map(() => "writeBuffer 5"), "writeTexture 4"]);
 });
+
+test("a device whose queue has the check already may be given again", () => {
+  const queue = new FakeQueue();
+  const device = { queue } as unknown as GpuDevice;
+  refuseSharedViews(device);
+  refuseSharedViews(device);
+  expect(() => queue.writeBuffer({}, 0, new SharedArrayBuffer(16))).toThrow("ERR_NETMEM_SHARED_VIEW");
+  queue.writeBuffer({}, 0, new Uint8Array(8));
+  expect(queue.calls).toEqual(["writeBuffer 3"]);
+});

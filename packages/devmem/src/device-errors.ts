@@ -1,5 +1,4 @@
 import { NetmemError } from "@netmem/core";
-import type { DeviceFrag, DeviceMemory } from "./device-memory.ts";
 
 /** Throws `ERR_NETMEM_DEVICE_RANGE` (EFAULT): `param` leaves a device of `sizeBytes` bytes, or is not aligned. */
 export function failDeviceRange(param: string, value: unknown, sizeBytes: number): never {
@@ -46,27 +45,4 @@ export function failLandingUsed(): never {
     reason: "the landing was committed or aborted already",
     remedy: "Begin a new landing for more bytes.",
   });
-}
-
-/** Throws `ERR_NETMEM_DEVICE_RANGE` unless a landing of that range can be asked for. */
-export function checkLandingRange(memory: DeviceMemory, offset: number, lengthBytes: number): void {
-  checkRange(memory, "offset", { offset, length: lengthBytes });
-  if (offset % memory.alignBytes !== 0) failDeviceRange("offset", offset, memory.sizeBytes);
-  if (lengthBytes < 1 || lengthBytes > memory.landingBytes)
-    failDeviceRange("lengthBytes", lengthBytes, memory.sizeBytes);
-}
-
-/** Bytes of all `frags`; throws `ERR_NETMEM_DEVICE_RANGE` when one of them cannot be read. */
-export function checkFrags(memory: DeviceMemory, frags: readonly DeviceFrag[]): number {
-  let total = 0;
-  for (const frag of frags) {
-    checkRange(memory, "frags", frag);
-    total += frag.length;
-  }
-  return total;
-}
-
-function checkRange(memory: DeviceMemory, param: string, { offset, length }: DeviceFrag): void {
-  const isInside = Number.isInteger(offset) && Number.isInteger(length) && offset >= 0 && length >= 0;
-  if (!isInside || offset + length > memory.sizeBytes) failDeviceRange(param, `${offset}+${length}`, memory.sizeBytes);
 }

@@ -16,11 +16,13 @@ import {
   META_FREE,
   META_SHARED,
   type NetmemRef,
+  NetmemError,
   NetmemState,
   OWN_HOLD as OWN_HOLD_,
   OWN_LIMIT,
   OWN_RELEASE as OWN_RELEASE_,
   OWN_STACK as OWN_STACK_,
+  OWNER_NONE,
   OWNER_STACK_SIZE,
   ownerTag,
   type QueueAllocator,
@@ -59,9 +61,9 @@ export interface DevmemAllocatorStats {
 /** One thread: its owner's. */
 export class DevmemAllocator implements QueueAllocator, MemAllocator {
   declare private readonly i32: Int32Array;
-  /** Word offset of the owner record. */
-  declare private readonly at: number;
-  declare private readonly outTag: number;
+  /** Word offset of the owner record; that of nobody once the allocator is gone. */
+  declare private at: number;
+  declare private outTag: number;
   declare private readonly pooledTag: number;
   declare private readonly pages: GenPool;
   declare private readonly scratch: Int32Array;
@@ -220,8 +222,9 @@ export class DevmemAllocator implements QueueAllocator, MemAllocator {
     }
     i32[at] = count;
     i32[at + HOLD] = (i32[at + HOLD]! + count) | 0;
+    if (count === 0) return false;
     this.refills = (this.refills + 1) | 0;
-    return count > 0;
+    return true;
   }
 
   private takeOne(next: NetmemRef): void {
@@ -237,6 +240,7 @@ export class DevmemAllocator implements QueueAllocator, MemAllocator {
 
   /** Gives the `count` pages that are longest in the stack back to the binding. */
   private spill(count: number): void {
+    if (count === 0) return;
     const { i32, at, host } = this;
     for (let n = 0; n < count; n++) {
       const ref = i32[at + STACK + n]! as NetmemRef;
@@ -256,6 +260,9 @@ export class DevmemAllocator implements QueueAllocator, MemAllocator {
     if (this.isGone || this.i32[this.at + HOLD] !== this.i32[this.at + RELEASE]) return;
     this.isGone = true;
     this.host.owners.release(this.ownerId);
+    // The record is somebody else's from here on; late calls must not find it.
+    this.at = this.host.owners.recordAt(OWNER_NONE);
+    this.outTag = -1;
     for (const done of this.onGone.splice(0)) done();
     this.binding.refs.put();
   }
@@ -279,9 +286,21 @@ function installModel(host: Host): void {
  * allocator)`. Several of them and page pools may share a binding. It holds the binding until it is destroyed and its last
  * buffer is home.
  *
- * @throws `ERR_NETMEM_OWNERS_EXHAUSTED` (ENOSPC)
+ * @throws `ERR_NETMEM_OWNERS_EXHAUSTED` (ENOSPC), `ERR_NETMEM_UNBOUND` (EINVAL) for a binding whose memory is gone.
  */
 export function createDevmemAllocator(host: Host, binding: DevmemBinding): DevmemAllocator {
+  if (binding.isFreed) failFreed(binding.id);
   installModel(host);
   return new DevmemAllocator(binding, host);
+}
+
+function failFreed(id: number): never {
+  throw new NetmemError({
+    code: "ERR_NETMEM_UNBOUND",
+    errno: "EINVAL",
+    reason: `devmem ${id} is gone`,
+    remedy: "Allocate from bindings that are live.",
+    param: "binding",
+    value: id,
+  });
 }

@@ -70,8 +70,13 @@ export class DevmemBinding {
       putRef: (ref) => this.refs.putPage(this.pages, ref),
     });
     this.landing = new LandingZone(this.pages, parts.memory, `devmem ${parts.id}`);
+    try {
+      this.writeAddresses();
+    } catch (error) {
+      this.pages.dispose();
+      throw error;
+    }
     this.provider.binding = this;
-    this.writeAddresses();
   }
 
   /** Queues that receive into this memory, ascending. */
@@ -98,17 +103,12 @@ export class DevmemBinding {
     };
   }
 
-  /** @internal Binds every queue, or none: what the device throws for one undoes those before it. */
+  /** @internal Binds the queues; throws what the device throws for one, and those before it are bound then. */
   openQueues(queues: readonly number[]): void {
     const { device } = this;
-    try {
-      for (const queueIdx of queues) {
-        device?.openRxqProvider(queueIdx, this.provider);
-        this.bound.add(queueIdx);
-      }
-    } catch (error) {
-      this.unbind();
-      throw error;
+    for (const queueIdx of queues) {
+      device?.openRxqProvider(queueIdx, this.provider);
+      this.bound.add(queueIdx);
     }
   }
 

@@ -93,7 +93,7 @@ export class DevmemSocket {
   constructor(devmem: Devmem, params: DevmemSocketParams) {
     const maxPackets = checkInt("maxPackets", params.maxPackets ?? 1024, 1, 65536);
     if ((maxPackets & (maxPackets - 1)) !== 0) failParam("maxPackets", maxPackets, "a power of two", "Round it up.");
-    const firstToken = Math.imul(devmem.takeSocketNumber(), TOKEN_STRIDE) & MAX_TOKEN;
+    const firstToken = Math.imul(devmem.takeSocketNumber(), TOKEN_STRIDE) & MAX_TOKEN || 1;
     this.held = new HeldTokens(devmem, params.maxTokens ?? 16384, firstToken, params.returnRing ?? 0);
     this.queue = new ReceiveQueue(params.packets, maxPackets);
     this.host = devmem.host;
@@ -184,7 +184,8 @@ export class DevmemSocket {
    * Has `work` done on what the tokens stand for. The pages are held until the promise has ended, also when the tokens are
    * returned meanwhile: so no packet lands under a device that still reads. Control path.
    *
-   * @throws `ERR_NETMEM_TOKEN_UNKNOWN` (ENOENT), `ERR_NETMEM_TOKENS_MIXED` (EINVAL) for memory of two bindings.
+   * @throws `ERR_NETMEM_TOKEN_UNKNOWN` (ENOENT), `ERR_NETMEM_TOKENS_MIXED` (EINVAL) for no token or for two memories, and a
+   * misuse error for a token whose page somebody else had returned. Nothing is held then.
    */
   async use<Result>(tokens: Iterable<number>, work: TokenWork<Result>): Promise<Result> {
     this.checkCall();
@@ -269,13 +270,14 @@ export class DevmemSocket {
   /** Whether more of the first packet may be delivered, or a further one that is device memory too. */
   private isNextReady(): boolean {
     const { queue } = this;
-    if (!queue.isFresh) return true;
-    const packet = queue.head();
-    if (packet === 0 || !queue.view.of(packet).unreadable || this.isLanding(packet)) return false;
-    if (!this.hasFailed(packet)) return true;
-    this.failed = (this.failed + 1) | 0;
-    queue.discard();
-    return this.isNextReady();
+    while (queue.isFresh) {
+      const packet = queue.head();
+      if (packet === 0 || !queue.view.of(packet).unreadable || this.isLanding(packet)) return false;
+      if (!this.hasFailed(packet)) return true;
+      this.failed = (this.failed + 1) | 0;
+      queue.discard();
+    }
+    return true;
   }
 
   private copyHead(out: Uint8Array, records: Int32Array, want: number): number {
@@ -385,9 +387,12 @@ export class DevmemSocket {
 
   /** Control path. */
   private listen(signal: AbortSignalLike | undefined): () => void {
+    if (signal?.aborted === true) {
+      this.isClosed = true;
+      return () => {};
+    }
     const stopLanded = this.devmem.onLanded(() => this.wake());
     const close = (): void => void this.close();
-    if (signal?.aborted === true) this.isClosed = true;
     signal?.addEventListener("abort", close);
     return () => {
       stopLanded();

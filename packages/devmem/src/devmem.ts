@@ -97,7 +97,12 @@ export class Devmem {
     for (const { area } of binding.pages.list()) this.rxByArea[area.areaId] = binding;
     this.zones.push(binding.landing);
     binding.landing.onLanded(() => landed.forEach((wake) => wake()));
-    binding.openQueues(params.queues);
+    try {
+      binding.openQueues(params.queues);
+    } catch (error) {
+      this.unbind(binding);
+      throw error;
+    }
     return binding;
   }
 
@@ -159,13 +164,16 @@ export class Devmem {
    * fragments and the memory is bound to it. Otherwise it is to be dropped (kernel: `validate_xmit_unreadable_skb`).
    */
   mayTransmit(device: TransmitDevice, view: PacketView, packet: number): boolean {
-    const { unreadable, nrFrags } = view.of(packet);
-    if (!unreadable) return true;
+    if (!view.of(packet).unreadable) return true;
     if (device.netmemTx !== true) return false;
-    for (let n = 0; n < nrFrags; n++) {
-      const ref = view.fragRef(n) as NetmemRef;
-      if (this.host.isReadable(ref)) continue;
-      if (this.txByArea[this.areaOf(ref)]?.ifindex !== device.ifindex) return false;
+    for (let segment = packet; segment !== 0;) {
+      view.of(segment);
+      for (let n = 0; n < view.nrFrags; n++) {
+        const ref = view.fragRef(n) as NetmemRef;
+        if (this.host.isReadable(ref)) continue;
+        if (this.txByArea[this.areaOf(ref)]?.ifindex !== device.ifindex) return false;
+      }
+      segment = segment === packet ? view.fragList : view.next;
     }
     return true;
   }
@@ -190,7 +198,6 @@ export class Devmem {
     try {
       return make();
     } catch (error) {
-      provider.binding = null;
       this.providers.push(provider);
       throw error;
     }

@@ -5,6 +5,7 @@
  * finished, the end of the socket.
  */
 import {
+  checkInt,
   flushReturns as flushReturns_,
   holdReturns as holdReturns_,
   type Host,
@@ -26,6 +27,7 @@ const returnRun = returnRun_;
 const RANGE_WORDS = 2;
 const RING_BATCH_WORDS = 64;
 const REF_BATCH = 64;
+const MAX_TOKEN = 0x7fffffff;
 
 /** What a device does with the bytes of tokens. */
 export type TokenWork<Result> = (frags: readonly DeviceFrag[], memory: DeviceMemory) => Promise<Result>;
@@ -38,7 +40,7 @@ export interface HeldTokenStats {
   readonly returned: number;
   /** Returned and not out, and ranges that are none. */
   readonly unknown: number;
-  /** Whose page somebody else had returned. */
+  /** Whose page somebody else had returned, and pages that went that way under a device. */
   readonly lost: number;
 }
 
@@ -61,9 +63,10 @@ export class HeldTokens {
    * @param capacity tokens that may be out: a power of two, 16 to 2^20
    * @param firstToken the first one that is given, 1 to 2^31 - 1
    * @param ringAt word offset of a token ring, 0 for none
+   * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL)
    */
   constructor(devmem: Devmem, capacity: number, firstToken: number, ringAt: number) {
-    this.tokens = new TokenTable(capacity, firstToken);
+    this.tokens = new TokenTable(capacity, checkInt("firstToken", firstToken, 1, MAX_TOKEN));
     this.host = devmem.host;
     this.ring = ringAt === 0 ? null : new SpscConsumer(devmem.host.i32, ringAt);
     this.ranges = new Int32Array(RING_BATCH_WORDS);
@@ -107,16 +110,20 @@ export class HeldTokens {
     flushReturns(this.host);
   }
 
-  /** Ends what is in the ring; returns how many tokens that were. */
+  /**
+   * Ends what is in the ring; returns how many tokens that were. Takes no more than the ring has room for, whatever its
+   * producer says.
+   */
   drainRing(): number {
     const { ring, ranges } = this;
     if (ring === null) return 0;
     let ended = 0;
     holdReturns(this.host);
-    for (;;) {
-      const words = ring.consumeBatch(ranges, 0, RING_BATCH_WORDS) & ~1;
+    for (let left = ring.size; left > 0; left -= RING_BATCH_WORDS) {
+      const max = left < RING_BATCH_WORDS ? left : RING_BATCH_WORDS;
+      const words = ring.consumeBatch(ranges, 0, max) & ~1;
       for (let n = 0; n < words; n += RANGE_WORDS) ended += this.endAny(ranges[n]!, ranges[n + 1]!);
-      if (words < RING_BATCH_WORDS) break;
+      if (words < max) break;
     }
     flushReturns(this.host);
     return ended;
@@ -126,20 +133,23 @@ export class HeldTokens {
    * Has `work` done on what the tokens stand for. The pages are held until the promise has ended, also when the tokens are
    * returned meanwhile: so no packet lands under a device that still reads. Control path.
    *
-   * @throws `ERR_NETMEM_TOKEN_UNKNOWN` (ENOENT), `ERR_NETMEM_TOKENS_MIXED` (EINVAL) for memory of two bindings.
+   * @throws `ERR_NETMEM_TOKEN_UNKNOWN` (ENOENT), `ERR_NETMEM_TOKENS_MIXED` (EINVAL) for no token or for two memories, and a
+   * misuse error for a token whose page somebody else had returned. Nothing is held then.
    */
   async use<Result>(tokens: Iterable<number>, work: TokenWork<Result>): Promise<Result> {
     const held = [...tokens].map((token) => this.fragOf(token));
     const memory = held[0]?.memory;
     if (memory === undefined || held.some((frag) => frag.memory !== memory)) failMixed(held.length);
-    for (const { ref } of held) refNetmem(this.host, ref);
+    const refs = Int32Array.from(held, ({ ref }) => ref);
+    let taken = 0;
     try {
+      for (; taken < held.length; taken++) refNetmem(this.host, held[taken]!.ref);
       return await work(
         held.map(({ offset, length }) => ({ offset, length })),
         memory,
       );
     } finally {
-      for (const { ref } of held) returnNetmem(this.host, ref);
+      this.lost = (this.lost + this.returnAll(refs, taken)) | 0;
     }
   }
 
@@ -177,15 +187,18 @@ export class HeldTokens {
     for (let left = count; left > 0; left -= REF_BATCH) {
       const part = left < REF_BATCH ? left : REF_BATCH;
       const n = this.tokens.takeRange((token + left - part) | 0, part, this.refs);
+      const lost = this.returnAll(this.refs, n);
       this.unknown = (this.unknown + part - n) | 0;
-      this.giveBack(n);
+      this.returned = (this.returned + n - lost) | 0;
+      this.lost = (this.lost + lost) | 0;
       ended += n;
     }
     return ended;
   }
 
-  private giveBack(count: number): void {
-    const { host, refs } = this;
+  /** Returns `refs[0..count)`; returns how many of them somebody else had returned. */
+  private returnAll(refs: Int32Array, count: number): number {
+    const { host } = this;
     let n = 0;
     let lost = 0;
     while (n < count) {
@@ -199,8 +212,7 @@ export class HeldTokens {
         lost++;
       }
     }
-    this.returned = (this.returned + count - lost) | 0;
-    this.lost = (this.lost + lost) | 0;
+    return lost;
   }
 
   /** Control path. */

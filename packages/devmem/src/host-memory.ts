@@ -1,50 +1,15 @@
-import { checkInt, failParam } from "@netmem/core";
-import { checkFrags, checkLandingRange, deviceClosed, failDeviceRange, failLandingUsed } from "./device-errors.ts";
+import { checkFrags, checkLandingRange, checkPages } from "./device-checks.ts";
+import { deviceClosed } from "./device-errors.ts";
 import type { DeviceFrag, DeviceIsolation, DeviceLanding, DeviceMemory } from "./device-memory.ts";
+import { StagedLanding } from "./staged-landing.ts";
 
-const PAGE_BYTES = 4096;
-const MAX_BYTES = 2 ** 32;
 const DEFAULT_LANDING_BYTES = 2 ** 20;
-
-/** Throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) unless `bytes` can be the size of a device or of a landing. */
-export function checkPages(param: string, bytes: number): number {
-  checkInt(param, bytes, PAGE_BYTES, MAX_BYTES);
-  if (bytes % PAGE_BYTES !== 0) failParam(param, bytes, "a multiple of 4096", "Round it up to whole pages.");
-  return bytes;
-}
 
 export interface HostMemoryParams {
   /** A multiple of 4096, up to 4 GiB. */
   readonly sizeBytes: number;
   /** Most bytes of one landing. Default 1 MiB, or the size if that is less. */
   readonly landingBytes?: number;
-}
-
-/** A landing straight into its place. */
-class HostLanding implements DeviceLanding {
-  readonly bytes: Uint8Array;
-  private isUsed = false;
-  private readonly memory: HostMemory;
-
-  constructor(memory: HostMemory, bytes: Uint8Array) {
-    this.memory = memory;
-    this.bytes = bytes;
-  }
-
-  commit(lengthBytes: number): Promise<void> | null {
-    this.use();
-    if (lengthBytes > this.bytes.length) failDeviceRange("lengthBytes", lengthBytes, this.bytes.length);
-    return this.memory.isClosed ? Promise.reject(deviceClosed(this.memory.kind)) : null;
-  }
-
-  abort(): void {
-    this.use();
-  }
-
-  private use(): void {
-    if (this.isUsed) failLandingUsed();
-    this.isUsed = true;
-  }
 }
 
 /** Made by {@link createHostMemory}. */
@@ -73,7 +38,12 @@ export class HostMemory implements DeviceMemory {
   beginLanding(offset: number, lengthBytes: number): DeviceLanding | null {
     checkLandingRange(this, offset, lengthBytes);
     if (this.isClosed) return null;
-    return new HostLanding(this, this.#bytes.subarray(offset, offset + lengthBytes));
+    const bytes = this.#bytes.subarray(offset, offset + lengthBytes);
+    return new StagedLanding(bytes, lengthBytes, {
+      // Straight into their place: the bytes are there already.
+      land: () => (this.isClosed ? Promise.reject(deviceClosed(this.kind)) : null),
+      drop: () => {},
+    });
   }
 
   async readback(frags: readonly DeviceFrag[]): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,12 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-export {
-  checkFrags,
-  checkLandingRange,
-  deviceClosed,
-  deviceLost,
-  failDeviceRange,
-  failLandingUsed,
-} from "./device-errors.ts";
+export { checkFrags, checkLandingRange, checkPages } from "./device-checks.ts";
+export { deviceClosed, deviceLost } from "./device-errors.ts";
 export type { DeviceFrag, DeviceIsolation, DeviceLanding, DeviceMemory } from "./device-memory.ts";
 export { createDevmem } from "./devmem.ts";
 export type { BindRxParams, BindTxParams, Devmem, DevmemSession, TransmitDevice } from "./devmem.ts";
@@ -28,6 +22,8 @@ export { serveIsolatedMemory } from "./isolated/serve.ts";
 export type { DeviceKernel, ServedMemoryParams } from "./isolated/serve.ts";
 export type { LandingStats, LandingZone } from "./landing-zone.ts";
 export type { MemoryPorts } from "./memory-ports.ts";
+export { StagedLanding } from "./staged-landing.ts";
+export type { LandingEnd } from "./staged-landing.ts";
 export {
   MSG_SOCK_DEVMEM,
   RECORD_DMABUF,

@@ -9,14 +9,15 @@
  *  landed   the reference is dropped; if it was the last one, the page goes home
  *
  * Bytes between two writes of one landing are undefined. So writes into one page must go upwards, as a ring of descriptors
- * does: what lies behind the last write of a page has not landed yet.
+ * does: what lies behind the last write of a page has not landed yet. What lies in front of the first write of a page in a
+ * landing may have: of a page that is SHARED, since a write makes it so.
  */
 import {
   GEN_SHIFT as GEN_SHIFT_,
   type Host,
   IDX_MASK as IDX_MASK_,
-  META_GEN_MASK,
   META_OUT,
+  META_SHARED,
   META_STATE_MASK,
   type NetmemRef,
   refNetmem as refNetmem_,
@@ -28,9 +29,9 @@ import type { GenPool } from "./gen-pool.ts";
 
 const GEN_SHIFT = GEN_SHIFT_;
 const IDX_MASK = IDX_MASK_;
-const GEN_MASK = META_GEN_MASK;
 const STATE_MASK = META_STATE_MASK;
 const OUT = META_OUT;
+const SHARED = META_SHARED;
 const refNetmem = refNetmem_;
 const returnNetmem = returnNetmem_;
 
@@ -114,14 +115,22 @@ export class LandingZone {
    */
   write(page: number, offset: number, source: Uint8Array, from: number, lenBytes: number): boolean {
     const ref = this.pool.refAt(page);
-    const isOut = ref !== 0 && (this.i32[(ref >>> 1) & IDX_MASK]! & STATE_MASK) === OUT;
-    if (!isOut || offset < 0 || lenBytes < 0 || offset + lenBytes > 1 << this.pageShift) {
+    const meta = ref === 0 ? 0 : this.i32[(ref >>> 1) & IDX_MASK]!;
+    if (
+      (meta & STATE_MASK) !== OUT ||
+      ref === 0 ||
+      offset < 0 ||
+      lenBytes < 0 ||
+      offset + lenBytes > 1 << this.pageShift
+    ) {
       this.stray = (this.stray + 1) | 0;
       return false;
     }
     const at = this.pool.pageOf(ref) * 2 ** this.pageShift + offset;
-    const open = this.landingAt(at, lenBytes);
+    const open = this.landingAt(at, lenBytes, (meta & SHARED) === 0 ? 0 : offset);
     if (open === null) return false;
+    // Of an earlier buffer in the page, whose generation comes round again.
+    if (this.failed !== 0 && this.failedGen[page] !== (ref >>> GEN_SHIFT) + 1) this.failedGen[page] = 0;
     copyBytes(open.bytes, at - open.start, source, from, lenBytes);
     open.end = at + lenBytes;
     refNetmem(this.host, ref);
@@ -187,12 +196,16 @@ export class LandingZone {
     }
   }
 
-  /** The open landing when the range continues it, else a new one; null when there is no staging. */
-  private landingAt(at: number, lenBytes: number): OpenLanding | null {
+  /**
+   * The open landing when the range continues it, else a new one; null when there is no staging. The page's first
+   * `landedBytes` bytes may have landed before: no landing that comes from another page covers them.
+   */
+  private landingAt(at: number, lenBytes: number, landedBytes: number): OpenLanding | null {
     const { open } = this;
     if (open !== null) {
       const gap = at - open.end;
-      const follows = gap >= 0 && gap < 1 << this.pageShift;
+      const covers = landedBytes > 0 && gap >= landedBytes;
+      const follows = gap >= 0 && gap < 1 << this.pageShift && !covers;
       const fits = at + lenBytes - open.start <= open.capacity && open.count < MAX_WRITES;
       // Staging that the device took away has no bytes any more; its commit will say why.
       if (follows && fits && open.bytes.length > 0) return open;
@@ -262,7 +275,7 @@ export class LandingZone {
     const page = this.pool.ordinalOf(ref);
     this.pending[page] = this.pending[page]! - 1;
     this.pendingWrites--;
-    if (!isGood) this.failedGen[page] = (this.i32[(ref >>> 1) & IDX_MASK]! & GEN_MASK) + 1;
+    if (!isGood) this.failedGen[page] = (ref >>> GEN_SHIFT) + 1;
     try {
       returnNetmem(this.host, ref);
     } catch (error) {

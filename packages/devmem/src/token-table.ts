@@ -21,13 +21,16 @@ export class TokenTable {
   declare count: number;
   declare readonly capacity: number;
 
-  /** @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) unless `capacity` is a power of two from 16 to 2^20. */
+  /**
+   * @param firstToken 1 to 2^31 - 1
+   * @throws `ERR_NETMEM_INVALID_PARAM` (EINVAL) unless `capacity` is a power of two from 16 to 2^20.
+   */
   constructor(capacity: number, firstToken: number) {
     checkInt("maxTokens", capacity, 16, 2 ** 20);
     if ((capacity & (capacity - 1)) !== 0) failParam("maxTokens", capacity, "a power of two", "Round it up.");
     this.slots = new Int32Array(capacity * WORDS);
     this.mask = capacity - 1;
-    this.next = firstToken === 0 ? 1 : firstToken;
+    this.next = firstToken;
     this.count = 0;
     this.capacity = capacity;
   }

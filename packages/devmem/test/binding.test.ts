@@ -1,4 +1,4 @@
-import { getNetmem, type NetmemRef, type PoolHandle, putNetmem, returnNetmem } from "@netmem/core";
+import { getNetmem, type NetmemRef, type PacketView, type PoolHandle, putNetmem, returnNetmem } from "@netmem/core";
 import { describe, expect, test } from "vitest";
 import { createDevmem, createDevmemAllocator, createHostMemory } from "../src/index.ts";
 import { makeWorld, PAGE, type World } from "./fixture.ts";
@@ -86,6 +86,39 @@ describe("bindRx", () => {
     const memory = createHostMemory({ sizeBytes: PAGE });
     for (let n = 0; n < 300; n++) devmem.unbind(devmem.bindRx({ device, queues: [0], memory }));
     expect([devmem.list().length, host.areas.list().length]).toEqual([0, 0]);
+  });
+
+  test("an engine that takes no port: nothing is left behind, and the provider is there for the next binding", () => {
+    const { devmem, device, memory, host } = makeWorld();
+    const ports = {
+      open: (): number => {
+        throw new Error("no port");
+      },
+    };
+    for (let n = 0; n < 200; n++) {
+      expect(() => devmem.bindRx({ device, queues: [0], memory, ports })).toThrow("no port");
+    }
+    expect([host.areas.list().length, devmem.list().length]).toEqual([0, 0]);
+    expect(devmem.bindRx({ device, queues: [0], memory }).stats().freePages).toBe(256);
+  });
+
+  test("a binding that failed has no id, though buffers of its first queue keep its memory", () => {
+    const world = makeWorld();
+    const { devmem, device, memory, host } = world;
+    const out = new Int32Array(1);
+    const pool = poolOf(world);
+    device.openRxqProvider = (queueIdx, provider) => {
+      if (queueIdx === 1) throw new Error("did not restart");
+      provider.init(pool);
+      provider.allocNetmems(pool, out, 1);
+      device.providers[queueIdx] = provider;
+    };
+    expect(() => devmem.bindRx({ device, queues: [0, 1], memory })).toThrow("did not restart");
+    expect([devmem.list().length, device.providers[0], host.areas.list().length]).toEqual([0, null, 1]);
+    const binding = devmem.bindingOf(out[0]! as NetmemRef)!;
+    binding.provider.releaseNetmem(pool, out[0]! as NetmemRef);
+    binding.provider.destroy(pool);
+    expect([binding.isFreed, host.areas.list().length]).toEqual([true, 0]);
   });
 
   test("queues of different DMA engines, or of none: EOPNOTSUPP", () => {
@@ -225,7 +258,7 @@ describe("allocator", () => {
     expect(allocator.allocBulk(refs, 300)).toBe(256);
     expect([allocator.allocNetmem(), allocator.inflight(), binding.stats().freePages]).toEqual([0, 256, 0]);
     for (const ref of refs.subarray(0, 256)) allocator.put(ref as NetmemRef, -1, true);
-    expect(allocator.stats()).toMatchObject({ out: 0, cached: 128, refills: 6, spills: 2, exhausted: 1 });
+    expect(allocator.stats()).toMatchObject({ out: 0, cached: 128, refills: 4, spills: 2, exhausted: 1 });
     expect(binding.stats().freePages).toBe(128);
   });
 
@@ -259,7 +292,63 @@ describe("allocator", () => {
     expect([isGone, binding.isFreed, host.areas.list().length]).toEqual([true, true, 0]);
     expect(codeOf(() => returnNetmem(host, refs[1]!))).not.toBe("nothing");
   });
+
+  test("an allocator that is gone touches nothing of whoever got its number", () => {
+    const { devmem, device, memory, host } = makeWorld();
+    const binding = devmem.bindRx({ device, queues: [0], memory });
+    const gone = createDevmemAllocator(host, binding);
+    const page = gone.allocNetmem() as NetmemRef;
+    gone.put(page, -1, true);
+    gone.destroy();
+    let next = createDevmemAllocator(host, binding);
+    // Numbers are given out in turn.
+    while (next.ownerId !== gone.ownerId) {
+      next.destroy();
+      next = createDevmemAllocator(host, binding);
+    }
+    next.put(next.allocNetmem() as NetmemRef, -1, true);
+    const mine = next.allocNetmem() as NetmemRef;
+    expect([gone.allocNetmem(), gone.allocBulk(new Int32Array(4), 4), gone.inflight()]).toEqual([0, 0, 0]);
+    expect(codeOf(() => gone.put(mine, -1, true))).toBe("ERR_NETMEM_FOREIGN_PUT");
+    expect(next.stats()).toMatchObject({ cached: 63, out: 1 });
+  });
+
+  test("an allocator over a binding that is gone: EINVAL, and the next binding is left alone", () => {
+    const { devmem, device, memory, host } = makeWorld();
+    const gone = devmem.bindRx({ device, queues: [0], memory });
+    devmem.unbind(gone);
+    const next = devmem.bindRx({ device, queues: [0], memory });
+    expect(codeOf(() => createDevmemAllocator(host, gone))).toBe("ERR_NETMEM_UNBOUND");
+    expect([next.provider.binding, gone.stats().refs]).toEqual([next, 0]);
+  });
 });
+
+/** A packet of fragments `refs[0]`, with one more packet in its fragment list for each further array. */
+function viewOf(refs: readonly (readonly number[])[]): PacketView {
+  let segment = 1;
+  const view: PacketView = {
+    of: (packet) => {
+      segment = packet;
+      return view;
+    },
+    headLen: 0,
+    data: 0,
+    unreadable: true,
+    get nrFrags() {
+      return refs[segment - 1]!.length;
+    },
+    get fragList() {
+      return segment === 1 && refs.length > 1 ? 2 : 0;
+    },
+    get next() {
+      return segment < refs.length ? segment + 1 : 0;
+    },
+    fragRef: (n) => refs[segment - 1]![n]!,
+    fragOffset: () => 0,
+    fragLen: () => 1,
+  };
+  return view;
+}
 
 describe("transmit bindings", () => {
   function makeTx() {
@@ -302,6 +391,19 @@ describe("transmit bindings", () => {
     tx.putFrags(out.subarray(3), 1);
     await freed;
     expect(codeOf(() => getNetmem(host, out[0] as NetmemRef))).toBe("ERR_NETMEM_DOUBLE_PUT");
+  });
+
+  test("#188 memory that is not bound to the device is found in a fragment list too", () => {
+    const { devmem, device, memory, tx } = makeTx();
+    const other = devmem.bindTx({ device: { ifindex: device.ifindex + 1 }, memory });
+    const [mine, foreign] = [tx.pages.refAt(0), other.pages.refAt(0)];
+    const may = (refs: readonly (readonly number[])[]): boolean => devmem.mayTransmit(device, viewOf(refs), 1);
+    expect([
+      may([[mine]]),
+      may([[mine], [mine], []]),
+      may([[mine], [mine, foreign]]),
+      may([[], [], [foreign]]),
+    ]).toEqual([true, true, false, false]);
   });
 
   test("empty ranges take nothing", () => {

@@ -1,4 +1,4 @@
-import { META_STATE_MASK, type NetmemRef, NetmemState, returnNetmem } from "@netmem/core";
+import { META_STATE_MASK, type NetmemRef, NetmemState, refNetmem, returnNetmem } from "@netmem/core";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import {
@@ -14,6 +14,7 @@ import { makeWorld, PAGE, TestPackets } from "./fixture.ts";
 import { SlowMemory } from "./slow-memory.ts";
 
 const PAGES = 12;
+const HALF = PAGE / 2;
 const seed = Number(process.env["NETMEM_SEED"] || Date.now() & 0x7fffffff);
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -37,11 +38,13 @@ class Machine {
     maxPackets: 8,
   });
   private readonly records = new Int32Array(16 * RECORD_WORDS);
-  /** What was last written to each page of the device. */
+  /** What was last written to each half page of the device. */
   private readonly marks = new Map<number, number>();
   private readonly held: HeldToken[] = [];
   private readonly work: { readonly held: readonly HeldToken[]; readonly finish: () => void }[] = [];
   private nextMark = 1;
+  /** A page whose second half is still to be received into. */
+  private half: NetmemRef | 0 = 0;
 
   constructor() {
     this.memory.staging = 3;
@@ -58,7 +61,7 @@ class Machine {
       refs.push(ref);
       const mark = this.nextMark++ & 0xff;
       if (!landing.write(pages.ordinalOf(ref), 0, new Uint8Array(len).fill(mark), 0, len)) break;
-      this.marks.set(pages.pageOf(ref), mark);
+      for (const half of [0, 1]) this.marks.set(2 * pages.pageOf(ref) + half, mark);
       if (refs.length < lens.length) continue;
       const frags = refs.map((one, n) => ({ ref: one, offset: 0, len: lens[n]! }));
       const packet = this.packets.add({ data: 0, headLen: 0, frags, unreadable: true });
@@ -66,6 +69,28 @@ class Machine {
       return;
     }
     for (const ref of refs) allocator.put(ref, -1, true);
+  }
+
+  /** A packet in half a page: in the first one now, in the second one when it is called again, whatever came between. */
+  receiveHalf(which: number, len: number): void {
+    const { host } = this.world;
+    const { landing, pages } = this.binding;
+    const isFirst = this.half === 0;
+    const allocator = this.allocators[which]!;
+    // Of two pages in a row the second one, so that the next packet lands in front of it.
+    const inFront = isFirst ? allocator.allocNetmem() : 0;
+    const ref = isFirst ? allocator.allocNetmem() : this.half;
+    if (inFront !== 0) allocator.put(inFront, -1, true);
+    if (ref === 0) return;
+    if (isFirst) refNetmem(host, ref);
+    this.half = isFirst ? ref : 0;
+    const offset = isFirst ? 0 : HALF;
+    const mark = this.nextMark++ & 0xff;
+    if (!landing.write(pages.ordinalOf(ref), offset, new Uint8Array(len).fill(mark), 0, len))
+      return returnNetmem(host, ref);
+    this.marks.set(2 * pages.pageOf(ref) + (isFirst ? 0 : 1), mark);
+    const packet = this.packets.add({ data: 0, headLen: 0, frags: [{ ref, offset, len }], unreadable: true });
+    if (!this.socket.enqueue(packet)) this.packets.consume(packet);
   }
 
   async end(which: number, good: boolean): Promise<void> {
@@ -79,7 +104,7 @@ class Machine {
     this.socket.recv(new Uint8Array(0), this.records, MSG_SOCK_DEVMEM, maxBytes);
     for (let n = 0; n < this.socket.recordCount; n++) {
       const offset = recordOffset(this.records, n);
-      const mark = this.marks.get(Math.floor(offset / PAGE)) ?? -1;
+      const mark = this.marks.get(Math.floor(offset / HALF)) ?? -1;
       const [size, token] = [
         this.records[n * RECORD_WORDS + RECORD_SIZE]!,
         this.records[n * RECORD_WORDS + RECORD_TOKEN]!,
@@ -140,6 +165,7 @@ class Machine {
     this.binding.landing.flush();
     while (this.memory.commits.length > 0) await this.end(0, true);
     this.socket.close();
+    if (this.half !== 0) returnNetmem(this.world.host, this.half);
     while (this.work.length > 0) await this.finish(0);
     this.held.length = 0;
     this.check();
@@ -160,6 +186,10 @@ const step = fc.oneof(
       fc.nat({ max: 7 }),
       fc.array(fc.integer({ min: 1, max: PAGE }), { minLength: 1, maxLength: 4 }),
     ),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(fc.constant("half" as const), fc.nat({ max: 1 }), fc.integer({ min: 1, max: HALF })),
   },
   {
     weight: 5,
@@ -183,6 +213,7 @@ test("no page is written while anybody holds it, and every page is somewhere onc
       const machine = new Machine();
       for (const [op, a, b] of steps) {
         if (op === "receive") machine.receive(a & 1, b, a > 1);
+        else if (op === "half") machine.receiveHalf(a, b);
         else if (op === "end") await machine.end(a, b);
         else if (op === "recv") machine.recv(a);
         else if (op === "giveBack") machine.giveBack(a, b);

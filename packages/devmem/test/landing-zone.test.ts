@@ -139,6 +139,51 @@ describe("landing zone", () => {
     expect(binding.landing.hasFailed(next)).toBe(false);
   });
 
+  test("a landing that failed is none of the buffer that comes round with the same generation", async () => {
+    const GENERATIONS = 512;
+    const { host, binding, memory, alloc } = makeSlow();
+    const write = async (outcome: "land" | "fail"): Promise<NetmemRef> => {
+      const { ref, page } = alloc();
+      binding.landing.write(page, 0, payload, 0, 100);
+      binding.landing.flush();
+      memory.commits.splice(0)[0]![outcome]();
+      await binding.landing.settled();
+      return ref;
+    };
+    const first = await write("fail");
+    expect(binding.landing.hasFailed(first)).toBe(true);
+    returnNetmem(host, first);
+    for (let n = 1; n < GENERATIONS; n++) returnNetmem(host, await write("land"));
+    const again = await write("land");
+    expect([again, binding.landing.hasFailed(again)]).toEqual([first, false]);
+  });
+
+  test("a landing covers nothing of its next page that landed before", async () => {
+    const { binding, memory, alloc } = makeSlow();
+    const [other, shared] = [alloc().page, alloc().page];
+    binding.landing.write(shared, 0, payload, 1, 2048);
+    // Another queue's buffer; then the second half of the first one's.
+    binding.landing.write(other, 0, payload, 2, PAGE);
+    binding.landing.write(shared, 2048, payload, 3, 2048);
+    binding.landing.flush();
+    for (const { land } of memory.commits) land();
+    await binding.landing.settled();
+    const at = shared * PAGE;
+    expect([other + 1, memory.bytes[at], memory.bytes[at + 2047], memory.bytes[at + 2048]]).toEqual([
+      shared,
+      1,
+      2048 & 0xff,
+      3,
+    ]);
+  });
+
+  test("pages that leave room in front of their bytes are landed by one commit too", () => {
+    const { binding, memory, alloc } = makeSlow();
+    for (let n = 0; n < 3; n++) binding.landing.write(alloc().page, 64, payload, n, 1448);
+    binding.landing.flush();
+    expect(memory.commits.map(({ offset, length }) => [offset, length])).toEqual([[64, 2 * PAGE + 1448]]);
+  });
+
   test("bad input: pages that nobody has, ranges that leave a page, offsets that are not aligned", () => {
     const { binding, memory, alloc } = makeSlow(4);
     const { ref, page } = alloc();

@@ -43,6 +43,19 @@ describe("isolated memory", () => {
     expect((await memory.readback([{ offset: 0, length: 3 }])).length).toBe(3);
     await memory.close();
   });
+
+  test("a kernel's answer is a copy: the memory and the kernel's own bytes stay where they are", async () => {
+    const { port1, port2 } = new MessageChannel();
+    const scratch = Uint8Array.of(9);
+    const kernels = { view: (all: Uint8Array) => all.subarray(4096, 4100), own: () => scratch };
+    const bytes = serveIsolatedMemory(port2, { sizeBytes: MIB, kernels });
+    const memory = openIsolatedMemory(port1, { sizeBytes: MIB });
+    bytes.set([1, 2, 3, 4], 4096);
+    expect([await memory.run("view", []), await memory.run("own", [])]).toEqual([Uint8Array.of(1, 2, 3, 4), scratch]);
+    expect([bytes.length, scratch.length]).toEqual([MIB, 1]);
+    expect([...(await memory.readback([{ offset: 4097, length: 2 }]))]).toEqual([2, 3]);
+    await memory.close();
+  });
 });
 
 describe("sizes", () => {

@@ -1,7 +1,7 @@
 import type { DeviceFrag, DeviceLanding, DeviceMemory } from "../src/index.ts";
 import { PAGE } from "./fixture.ts";
 
-/** Memory whose landings end when the test says so. */
+/** Memory whose landings end when the test says so, in any order; their bytes are there in the order of the commits. */
 export class SlowMemory implements DeviceMemory {
   readonly kind = "slow";
   readonly isolation = "api";
@@ -11,6 +11,8 @@ export class SlowMemory implements DeviceMemory {
   readonly sizeBytes: number;
   readonly bytes: Uint8Array;
   staging = 4;
+  /** Bytes of commits that are not there yet, oldest first. */
+  private readonly unwritten: (() => void)[] = [];
   readonly commits: { offset: number; length: number; land: () => void; fail: () => void }[] = [];
 
   constructor(pages: number, alignBytes = 1) {
@@ -31,11 +33,18 @@ export class SlowMemory implements DeviceMemory {
             this.staging++;
             done();
           };
+          const write = (): void => this.bytes.set(bytes.subarray(0, length), offset);
+          this.unwritten.push(write);
           const land = end(() => {
-            this.bytes.set(bytes.subarray(0, length), offset);
+            for (const one of this.unwritten.splice(0, this.unwritten.indexOf(write) + 1)) one();
             resolve();
           });
-          this.commits.push({ offset, length, land, fail: end(() => reject(new Error("lost"))) });
+          const fail = end(() => {
+            const at = this.unwritten.indexOf(write);
+            if (at >= 0) this.unwritten.splice(at, 1);
+            reject(new Error("lost"));
+          });
+          this.commits.push({ offset, length, land, fail });
         }),
       abort: () => void this.staging++,
     };

@@ -90,17 +90,22 @@ export class Refill {
     return n;
   }
 
-  /** Takes everything in the ring back, each buffer to its owner (`ZCRX_CTRL_FLUSH_RQ`). Returns how many came home. */
+  /**
+   * Takes everything in the ring back, each buffer to its owner (`ZCRX_CTRL_FLUSH_RQ`), and no more than the ring has room
+   * for, whatever its user says. Returns how many came home.
+   */
   flush(): number {
     const before = this.returned;
-    for (;;) {
-      const words = this.ring.consumeBatch(this.entries, 0, BATCH * ENTRY_WORDS);
+    for (let left = this.ring.size; left > 0; left -= BATCH * ENTRY_WORDS) {
+      const max = left < BATCH * ENTRY_WORDS ? left : BATCH * ENTRY_WORDS;
+      const words = this.ring.consumeBatch(this.entries, 0, max);
       for (let at = 0; at + ENTRY_WORDS <= words; at += ENTRY_WORDS) {
         const ref = this.accept(at);
         if (ref !== 0) this.sendHome(ref, this.host.i32[(ref >>> 1) & IDX_MASK]!);
       }
-      if (words < BATCH * ENTRY_WORDS) return (this.returned - before) | 0;
+      if (words < max) break;
     }
+    return (this.returned - before) | 0;
   }
 
   /** Sends a buffer home whose last holder was the user. */

@@ -53,7 +53,8 @@ export class ZcrxRegistry {
    *
    * @throws `ERR_NETMEM_ZCRX_ENTRIES` (EINVAL), `ERR_NETMEM_ZCRX_BUFFERS` (EINVAL; ERANGE for buffers larger than the area),
    * `ERR_NETMEM_ZCRX_AREA` (EINVAL) for what is not whole pages of the arena, `ERR_NETMEM_TABLE_FULL` (ENOSPC),
-   * `ERR_NETMEM_NO_MEMORY` (ENOMEM), `ERR_NETMEM_DMA_MAP` (ENOMEM), and what the device throws. Nothing is held then.
+   * `ERR_NETMEM_NO_MEMORY` (ENOMEM), `ERR_NETMEM_DMA_MAP` (ENOMEM), `ERR_NETMEM_PROVIDERS_EXHAUSTED` (ENOSPC), and what the
+   * device throws. Nothing is held then.
    */
   register(params: ZcrxParams): Zcrx {
     const { host } = this;
@@ -84,7 +85,8 @@ export class ZcrxRegistry {
   ): Zcrx {
     const { host } = this;
     const shift = 31 - Math.clz32(bufferBytes);
-    const cleanUp: (() => void)[] = [];
+    const provider = this.takeProvider();
+    const cleanUp: (() => void)[] = [() => this.spare.push(provider)];
     undo.push(() => cleanUp.toReversed().forEach((step) => step()));
     const ring = (entries: number): number => {
       const at = createSpscRing(host, entries * ENTRY_WORDS);
@@ -98,11 +100,7 @@ export class ZcrxRegistry {
     const withArea = [...cleanUp];
     cleanUp.push(() => area.dispose());
     withArea.push(mapArea(host, area));
-    const provider = this.takeProvider();
-    const onFreed = (): void => {
-      this.spare.push(provider);
-      withArea.toReversed().forEach((step) => step());
-    };
+    const onFreed = (): void => withArea.toReversed().forEach((step) => step());
     const { packets, onAllocFail = null } = params;
     return new Zcrx({ host, id, area, provider, packets, completionAt, refillAt, onAllocFail, onFreed });
   }

@@ -189,13 +189,13 @@ export class Zcrx {
 
   /**
    * Ends the registration: the queue restarts with ordinary pages, and whatever the user holds is taken from it. Buffers that
-   * packets still have keep the area, see {@link freed}. A second time does nothing. Control path.
+   * packets still have keep the area, see {@link freed}. No `ZcrxUser` of it may be used any more, on any thread: with the
+   * last buffer its rings are the arena's again. A second time does nothing. Control path.
    */
   unregister(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
-    this.device?.closeRxqProvider(this.queueIdx, this.provider);
-    this.device = null;
+    this.closeQueue();
     this.refill.flush();
     this.scrub();
     this.put();
@@ -237,6 +237,20 @@ export class Zcrx {
   /** @internal The device goes away. */
   forgetDevice(): void {
     this.device = null;
+  }
+
+  /** Control path: a device that cannot restart its queue must not keep the area. */
+  private closeQueue(): void {
+    const { device } = this;
+    this.device = null;
+    try {
+      device?.closeRxqProvider(this.queueIdx, this.provider);
+    } catch (error) {
+      this.host.warn(
+        "WARN_NETMEM_ZCRX_UNBIND",
+        `queue ${this.queueIdx} did not restart without zcrx ${this.id}: ${String(error)}`,
+      );
+    }
   }
 
   private canDeliver(packet: number): ZcrxResult {

@@ -1,4 +1,12 @@
-import { createHost, type Host, type PacketView, ppRefCount, refNetmem, type RxqProviderDevice } from "@netmem/core";
+import {
+  createHost,
+  type DmaDevice,
+  type Host,
+  type PacketView,
+  ppRefCount,
+  refNetmem,
+  type RxqProviderDevice,
+} from "@netmem/core";
 import { createPageAllocator } from "@netmem/mm";
 import { SpscProducer } from "@netmem/ring";
 import { VirtualClock } from "@netmem/testing";
@@ -73,6 +81,36 @@ function makeWorld(): World {
   return { host, packets, registry, area, source, register };
 }
 
+/** A host with a DMA device, and how many mappings it has. */
+function makeMapped(): {
+  host: Host;
+  packets: Heads;
+  area: World["area"];
+  warnings: string[];
+  mapped: () => number;
+} {
+  let count = 0;
+  const dma: DmaDevice = {
+    name: "counting",
+    needsSync: false,
+    map: () => ++count,
+    unmap: () => void count--,
+    translateMany: () => {},
+    syncForDevice: () => {},
+    syncForCpu: () => {},
+  };
+  const warnings: string[] = [];
+  const host = createHost({
+    arenaBytes: 8 * 2 ** 20,
+    clock: new VirtualClock(),
+    pageAllocator: createPageAllocator,
+    onWarning: ({ code }) => warnings.push(code),
+    dma,
+  });
+  const area = { offset: host.offsetOf(host.pages.allocPages(3) as never), bytes: 8 * PAGE };
+  return { host, packets: new Heads(), area, warnings, mapped: () => count };
+}
+
 function codeOf(fn: () => unknown): string {
   try {
     fn();
@@ -132,6 +170,35 @@ describe("registration", () => {
     expect([host.areas.list().length, host.pages.freePageCount()]).toEqual([0, after]);
     expect(before - after).toBeLessThan(64);
     register();
+  });
+
+  test("a host without a free provider number: coded, and no mapping is left", () => {
+    const { host, area, packets, mapped } = makeMapped();
+    const dummy = { opsVersion: 1, init: () => {}, destroy: () => {}, allocNetmems: () => 0 } as const;
+    const fill = (): unknown =>
+      host.providers.register({ ...dummy, name: "taken", releaseNetmem: () => true, owns: () => false });
+    while (codeOf(fill) === "nothing");
+    const registry = new ZcrxRegistry(host);
+    const failing = (): Zcrx => registry.register({ area, refillEntries: 16, packets });
+    expect(codeOf(failing)).toBe("ERR_NETMEM_PROVIDERS_EXHAUSTED");
+    expect([mapped(), host.areas.list().length]).toEqual([0, 0]);
+  });
+
+  test("a queue that does not restart with pages is named, and the area ends", async () => {
+    const { host, warnings, area, packets, mapped } = makeMapped();
+    const device: RxqProviderDevice = {
+      ifindex: 1,
+      queues: { length: 1 },
+      openRxqProvider: () => {},
+      closeRxqProvider: () => {
+        throw new Error("the device is down");
+      },
+    };
+    const zcrx = new ZcrxRegistry(host).register({ device, queueIdx: 0, area, refillEntries: 16, packets });
+    expect(mapped()).toBe(8);
+    zcrx.unregister();
+    await zcrx.freed();
+    expect([mapped(), host.areas.list().length, warnings]).toEqual([0, 0, ["WARN_NETMEM_ZCRX_UNBIND"]]);
   });
 });
 
@@ -206,6 +273,16 @@ describe("the refill ring", () => {
     expect([zcrx.flushRefill(), zcrx.stats().freeBuffers, zcrx.userRefs(), ppRefCount(host, ref)]).toEqual([
       0, 7, 0, 1,
     ]);
+  });
+
+  test("a look at the ring ends, whatever its user claims to have put there", () => {
+    const { host, register } = makeWorld();
+    const zcrx = register();
+    // The first word of a ring is its producer's count.
+    Atomics.store(host.i32, zcrx.refillAt, 2 ** 20);
+    zcrx.flushRefill();
+    const { invalid, unheld, returned } = zcrx.stats();
+    expect([invalid + unheld <= 16, returned]).toEqual([true, 0]);
   });
 
   test("any words at all end in counts, and the area works on", () => {

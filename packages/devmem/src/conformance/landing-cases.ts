@@ -183,7 +183,11 @@ async function refusesBadRanges(memory: DeviceMemory): Promise<void> {
   }
   if (alignBytes > 1) checkThrows(() => memory.beginLanding(1, 10), "ERR_NETMEM_DEVICE_RANGE", "an odd offset");
   const landing = await begin(memory, 0, PAGE_BYTES);
-  checkThrows(() => landing.commit(PAGE_BYTES + 1), "ERR_NETMEM_DEVICE_RANGE", "more than was asked for");
+  for (const length of [PAGE_BYTES + 1, -1, 0.5, Number.NaN]) {
+    checkThrows(() => landing.commit(length), "ERR_NETMEM_DEVICE_RANGE", `${length} of ${PAGE_BYTES} bytes`);
+  }
+  // Nothing has ended it.
+  landing.abort();
   await checkRejects(memory.readback([{ offset: sizeBytes, length: 1 }]), "ERR_NETMEM_DEVICE_RANGE", "a readback");
   await checkRejects(memory.readback([{ offset: 0, length: -1 }]), "ERR_NETMEM_DEVICE_RANGE", "a negative readback");
   await land(memory, 0, PAGE_BYTES, 13);

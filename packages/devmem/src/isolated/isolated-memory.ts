@@ -1,14 +1,8 @@
 import { checkInt } from "@netmem/core";
-import {
-  checkFrags,
-  checkLandingRange,
-  deviceClosed,
-  deviceLost,
-  failDeviceRange,
-  failLandingUsed,
-} from "../device-errors.ts";
+import { checkFrags, checkLandingRange, checkPages } from "../device-checks.ts";
+import { deviceClosed, deviceLost } from "../device-errors.ts";
 import type { DeviceFrag, DeviceIsolation, DeviceLanding, DeviceMemory } from "../device-memory.ts";
-import { checkPages } from "../host-memory.ts";
+import { StagedLanding } from "../staged-landing.ts";
 import type { Answer, DevicePort, Request } from "./messages.ts";
 
 const DEFAULT_LANDING_BYTES = 2 ** 18;
@@ -29,36 +23,6 @@ interface Pending {
 }
 
 type Body<T> = T extends Request ? Omit<T, "id"> : never;
-
-class IsolatedLanding implements DeviceLanding {
-  readonly bytes: Uint8Array;
-  private readonly offset: number;
-  private readonly lengthBytes: number;
-  private readonly memory: IsolatedMemory;
-  private isUsed = false;
-
-  constructor(memory: IsolatedMemory, staging: ArrayBuffer, offset: number, lengthBytes: number) {
-    this.memory = memory;
-    this.bytes = new Uint8Array(staging);
-    this.offset = offset;
-    this.lengthBytes = lengthBytes;
-  }
-
-  commit(lengthBytes: number): Promise<void> | null {
-    if (lengthBytes > this.lengthBytes) failDeviceRange("lengthBytes", lengthBytes, this.lengthBytes);
-    return this.memory.land(this.take(), this.offset, lengthBytes);
-  }
-
-  abort(): void {
-    this.memory.giveStaging(this.take());
-  }
-
-  private take(): ArrayBuffer {
-    if (this.isUsed) failLandingUsed();
-    this.isUsed = true;
-    return this.bytes.buffer as ArrayBuffer;
-  }
-}
 
 /** Made by {@link openIsolatedMemory}. */
 export class IsolatedMemory implements DeviceMemory {
@@ -95,7 +59,11 @@ export class IsolatedMemory implements DeviceMemory {
   beginLanding(offset: number, lengthBytes: number): DeviceLanding | null {
     checkLandingRange(this, offset, lengthBytes);
     const staging = this.failure === null ? this.staging.pop() : undefined;
-    return staging === undefined ? null : new IsolatedLanding(this, staging, offset, lengthBytes);
+    if (staging === undefined) return null;
+    return new StagedLanding(new Uint8Array(staging), lengthBytes, {
+      land: (length) => this.land(staging, offset, length),
+      drop: () => this.giveStaging(staging),
+    });
   }
 
   async readback(frags: readonly DeviceFrag[]): Promise<Uint8Array<ArrayBuffer>> {
@@ -129,13 +97,11 @@ export class IsolatedMemory implements DeviceMemory {
     return this.closing;
   }
 
-  /** @internal */
-  land(staging: ArrayBuffer, offset: number, length: number): Promise<void> {
+  private land(staging: ArrayBuffer, offset: number, length: number): Promise<void> {
     return this.ask({ op: "land", offset, length, staging }, [staging]).then(() => undefined);
   }
 
-  /** @internal */
-  giveStaging(staging: ArrayBuffer): void {
+  private giveStaging(staging: ArrayBuffer): void {
     if (this.failure === null) this.staging.push(staging);
   }
 

@@ -1,9 +1,9 @@
 import type { DeviceFrag } from "../device-memory.ts";
-import { checkPages } from "../host-memory.ts";
+import { checkPages } from "../device-checks.ts";
 import type { Answer, DevicePort, Request } from "./messages.ts";
 
 /**
- * Work on fragments where they lie. `bytes` is the whole device; what is returned crosses to the other thread.
+ * Work on fragments where they lie. `bytes` is the whole device; a copy of what is returned crosses to the other thread.
  */
 export type DeviceKernel = (bytes: Uint8Array, frags: readonly DeviceFrag[]) => unknown;
 
@@ -27,19 +27,19 @@ export function serveIsolatedMemory(port: DevicePort, params: ServedMemoryParams
     const request = data as Request;
     const staging = request.op === "land" ? { staging: request.staging } : {};
     try {
-      answer(port, { id: request.id, value: perform(bytes, kernels, request), ...staging });
+      const value = perform(bytes, kernels, request);
+      const moved = request.op === "read" ? [(value as Uint8Array).buffer] : [];
+      answer(port, { id: request.id, value, ...staging }, moved);
     } catch (error) {
-      answer(port, { id: request.id, error: String(error), ...staging });
+      answer(port, { id: request.id, error: String(error), ...staging }, []);
     }
   });
   port.start?.();
   return bytes;
 }
 
-function answer(port: DevicePort, message: Answer): void {
-  const { staging, value } = message;
-  const read = value instanceof Uint8Array ? [value.buffer] : [];
-  port.postMessage(message, staging === undefined ? read : [staging]);
+function answer(port: DevicePort, message: Answer, moved: readonly unknown[]): void {
+  port.postMessage(message, message.staging === undefined ? moved : [message.staging]);
 }
 
 function perform(bytes: Uint8Array, kernels: ReadonlyMap<string, DeviceKernel>, request: Request): unknown {
@@ -50,7 +50,9 @@ function perform(bytes: Uint8Array, kernels: ReadonlyMap<string, DeviceKernel>, 
   if (request.op === "read") return gather(bytes, request.frags);
   const kernel = kernels.get(request.kernel);
   if (kernel === undefined) throw new Error(`no kernel named ${request.kernel}`);
-  return kernel(bytes, request.frags);
+  const value = kernel(bytes, request.frags);
+  // Sending a view sends all that lies behind it.
+  return value instanceof Uint8Array && value.buffer === bytes.buffer ? value.slice() : value;
 }
 
 function gather(bytes: Uint8Array, frags: readonly DeviceFrag[]): Uint8Array {
