@@ -37,7 +37,9 @@ function bytesOf(skb: SkbRef): Uint8Array {
 }
 
 test("a sum is folded until it fits: a carry may bring another", () => {
-  expect([0, 0xffff, 0x10000, 0x1fffe, 0x1ffff, 0xfffffff, -1].map(foldSum)).toEqual([0, 65535, 1, 65535, 1, 4095, 65535]);
+  expect([0, 0xffff, 0x10000, 0x1fffe, 0x1ffff, 0xfffffff, -1].map(foldSum)).toEqual([
+    0, 65535, 1, 65535, 1, 4095, 65535,
+  ]);
 });
 
 describe("fragment lists", () => {
