@@ -132,7 +132,7 @@ export class XskRx {
     const room = fill.room(n);
     const count = room < n ? room : n;
     if (count <= 0) return 0;
-    const { i32, books, statesAt, firstIdx, chunkCount, tag } = this;
+    const { i32, books, statesAt, firstIdx, chunkCount, shift, chunkSizeBytes, tag, isAligned } = this;
     const { fillTag } = books;
     for (let k = 0; k < count; k++) {
       const ref = refs[k]!;
@@ -143,9 +143,12 @@ export class XskRx {
       if (!isPlain || chunk >>> 0 >= chunkCount || i32[statesAt + chunk] !== 0) return this.failPostAt(refs, k);
       i32[idx] = (meta & ~LIVE_MASK) | POSTED | (((ref + GEN_ONE) & REF_MASK) >>> GEN_SHIFT);
       i32[statesAt + chunk] = fillTag;
-      fill.put(this.isAligned ? chunk << this.shift : (chunk * this.chunkSizeBytes) | 0, 0);
+      const at = fill.at(k);
+      i32[at] = isAligned ? chunk << shift : (chunk * chunkSizeBytes) | 0;
+      i32[at + 1] = 0;
     }
     books.fillPosted += count;
+    fill.advance(count);
     fill.submit();
     return count;
   }
@@ -155,40 +158,49 @@ export class XskRx {
     if (ring === null) return 0;
     const count = ring.peek(max < this.capacity ? max : this.capacity);
     if (count === 0) return 0;
-    const { i32, refs, offsets, lengths, options, statesAt, firstIdx, chunkCount, shift, base, tag } = this;
-    const { fillTag } = this.books;
-    const mask = this.chunkSizeBytes - 1;
-    let isQuick = this.isAligned && !this.isSkipping;
     let k = 0;
     let n = 0;
-    let quick = 0;
     while (k < count) {
-      const d = ring.at(k);
+      const plain = this.receivePlain(ring, k, count, n);
+      k += plain;
+      n += plain;
+      if (k >= count) break;
+      n = this.receiveUnusual(ring, k, n);
+      if (this.lastLength === 0) break;
+      k += this.lastLength;
+    }
+    if (k > 0) ring.release(k);
+    return n;
+  }
+
+  /**
+   * Packets of one aligned chunk each, from the `k`-th descriptor on until one is something else, as results from `n` on.
+   * Returns how many. The loop calls nothing: see docs/decisions/0007.
+   */
+  private receivePlain(ring: DescConsumer, k: number, count: number, n: number): number {
+    if (!this.isAligned || this.isSkipping) return 0;
+    const { i32, books, refs, offsets, lengths, options, statesAt, firstIdx, chunkCount, shift, base, tag } = this;
+    const { fillTag } = books;
+    const mask = this.chunkSizeBytes - 1;
+    const max = count - k;
+    let done = 0;
+    for (; done < max; done++) {
+      const d = ring.at(k + done);
       const low = i32[d]!;
       const len = i32[d + 2]!;
       const chunk = low >>> shift;
       const meta = chunk < chunkCount ? i32[firstIdx + chunk]! : 0;
       const isPlain = (i32[d + 3]! & CONTD) === 0 && i32[d + 1] === 0 && (meta & STATE_MASK) === POSTED;
-      if (!isQuick || !isPlain || i32[statesAt + chunk] !== fillTag || (low & mask) + len - 1 > mask || len <= 0) {
-        n = this.receiveUnusual(ring, k, n);
-        if (this.lastLength === 0) break;
-        k += this.lastLength;
-        isQuick = this.isAligned && !this.isSkipping;
-        continue;
-      }
+      if (!isPlain || i32[statesAt + chunk] !== fillTag || (low & mask) + len - 1 > mask || len <= 0) break;
       i32[firstIdx + chunk] = meta ^ POSTED_TO_OUT;
       i32[statesAt + chunk] = 0;
-      refs[n] = ((meta & GEN_MASK) << GEN_SHIFT) | ((firstIdx + chunk) << 1) | tag;
-      offsets[n] = base + low;
-      lengths[n] = len;
-      options[n] = i32[d + 3]!;
-      quick++;
-      n++;
-      k++;
+      refs[n + done] = ((meta & GEN_MASK) << GEN_SHIFT) | ((firstIdx + chunk) << 1) | tag;
+      offsets[n + done] = base + low;
+      lengths[n + done] = len;
+      options[n + done] = i32[d + 3]!;
     }
-    this.books.fillPosted -= quick;
-    if (k > 0) ring.release(k);
-    return n;
+    books.fillPosted -= done;
+    return done;
   }
 
   /** Sends home what was posted and not received. Returns how many. Control path. */
@@ -301,6 +313,7 @@ export class XskRx {
 
   private failPostAt(refs: Int32Array, k: number): never {
     this.books.fillPosted += k;
+    this.fill?.advance(k);
     this.fill?.submit();
     return failPost(this.umem, refs[k]!, k);
   }
