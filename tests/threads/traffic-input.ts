@@ -21,3 +21,6 @@ export const IDLE_MS = 0.05;
 
 /** Buffers that a worker sends at once from a pool of its own. */
 export const SUPPLY_BATCH = 16;
+
+/** What the pool of a killed worker may lack: a batch that was not sent, and 64 that it had taken out of its inbox. */
+export const UNSENT_MAX: number = SUPPLY_BATCH + 64;

@@ -10,7 +10,7 @@ import { createHost, createPagePool, type NetmemWarning, type PagePool } from "n
 import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { CONTROL_WORDS, STOP, SUPPLY_BATCH, type WorkerInput } from "./traffic-input.ts";
+import { CONTROL_WORDS, STOP, UNSENT_MAX, type WorkerInput } from "./traffic-input.ts";
 
 export interface TrafficParams {
   /** Buffers to hand out. */
@@ -39,8 +39,8 @@ export interface TrafficReport {
   /** Buffers that did not come home, by pool. */
   readonly missing: readonly number[];
   /**
-   * Buffers that killed workers had allocated from pools of their own and not yet sent, by pool that was taken over:
-   * nobody can say where those are, so the pool stays listed with them.
+   * Buffers of pools of killed workers, by pool that was taken over: allocated and not yet sent, or taken out of the inbox
+   * and not yet put away. Nobody can say where those are, so the pool stays listed with them.
    */
   readonly unsent: readonly number[];
 }
@@ -194,7 +194,7 @@ class Traffic {
       this.takeSupply();
       this.host.drainInbox();
       const isHome = this.outside().every((count) => count === 0);
-      if (isHome && this.unsent().every((count) => count > 0 && count <= SUPPLY_BATCH)) break;
+      if (isHome && this.unsent().every((count) => count > 0 && count <= UNSENT_MAX)) break;
       await setImmediate();
     }
   }
