@@ -110,7 +110,7 @@ export const THREAD_NAME = 84;
 export const THREAD_NAME_WORDS = 12;
 
 /** Words for what a host has once. */
-export const COMMON_WORDS = 64;
+const COMMON_WORDS = 64;
 /** Lock of areas, names and channels. */
 export const COMMON_LOCK = 0;
 /** Id of the next pool. */

@@ -10,7 +10,7 @@
  * state, generation and that nothing unusual (fragments, clones, extra page references, pfmemalloc) is going on.
  */
 export const META_GEN_MASK = 0x1ff;
-export const META_STATE_SHIFT = 9;
+const META_STATE_SHIFT = 9;
 export const META_STATE_MASK: number = 7 << META_STATE_SHIFT;
 export const META_SHARED: number = 1 << 12;
 export const META_OWNER_SHIFT = 13;

@@ -1,7 +1,7 @@
 import { NetmemError } from "@netmem/core";
 
 /** The errno name that Node.js gives its errors, else "EIO". */
-export function errnoOf(cause: unknown): string {
+function errnoOf(cause: unknown): string {
   const code = (cause as { code?: unknown } | null)?.code;
   return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : "EIO";
 }

@@ -7,8 +7,8 @@ import { SystemCallError } from "./system-call-error.ts";
 import { Errno } from "./errno.ts";
 
 const PROT_READ_WRITE = 3;
-export const MAP_SHARED = 1;
-export const MAP_PRIVATE = 2;
+const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
 const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;

@@ -37,7 +37,7 @@ export const DescFlag = {
 
 /** Word offsets in the ring's header, for loops that keep a ring's place in locals. */
 export const RING_PRODUCER = 0;
-export const RING_CLEANED = 1;
+const RING_CLEANED = 1;
 export const RING_COMPLETED = 16;
 const PRODUCER = RING_PRODUCER;
 const CLEANED = RING_CLEANED;

@@ -18,13 +18,9 @@
 import { RING_HEADER_WORDS } from "./descriptor-ring.ts";
 
 export const RX_POSTED = 0;
-export const DATA_POSTED = 1;
-export const TX_POSTED = 2;
 export const SPLIT_ABOVE = 3;
 export const EVENTS = 16;
 export const RX_DONE = 17;
-export const DATA_DONE = 18;
-export const TX_DONE = 19;
 export const HEADERS = 32;
 export const SHARED_QUEUE_WORDS: number = HEADERS + 3 * RING_HEADER_WORDS;
 

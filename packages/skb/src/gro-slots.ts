@@ -22,10 +22,10 @@ export const S_IP_ID = 8;
 export const S_FIXED_ID = 9;
 export const S_TRANSPORT = 10;
 export const S_ORDER = 12;
-export const S_HASH = 13;
+const S_HASH = 13;
 export const S_PROTOCOL = 14;
 export const S_LIST = 15;
-export const S_FLOW = 16;
+const S_FLOW = 16;
 
 const SKB = S_SKB;
 const HASH = S_HASH;

@@ -17,19 +17,12 @@ import {
   refNetmem as refNetmem_,
   returnNetmem as returnNetmem_,
 } from "@netmem/core";
-import {
-  FRAG_REF,
-  FRAG_WORDS as FRAG_WORDS_,
-  fragAt as fragAt_,
-  MAX_SKB_FRAGS,
-  SHINFO_NR_FRAGS,
-} from "./shared-info.ts";
+import { FRAG_REF, FRAG_WORDS as FRAG_WORDS_, fragAt as fragAt_, SHINFO_NR_FRAGS } from "./shared-info.ts";
 
 const IDX_MASK = IDX_MASK_;
 const OWNER_SHIFT = META_OWNER_SHIFT;
 const LAST_PLAIN_OWNER = OWNER_SHARED;
 const NR_FRAGS = SHINFO_NR_FRAGS;
-const MAX_FRAGS = MAX_SKB_FRAGS;
 const REF = FRAG_REF;
 const FRAG_WORDS = FRAG_WORDS_;
 const fragAt = fragAt_;
@@ -73,11 +66,6 @@ export function hasPooledIov(host: Host, shinfo: number): boolean {
     if ((ref & 1) !== 0 && isPooled(host, ref)) return true;
   }
   return false;
-}
-
-/** Whether `more` fragments find room. */
-export function hasFragRoom(i32: Int32Array, shinfo: number, more: number): boolean {
-  return i32[shinfo + NR_FRAGS]! + more <= MAX_FRAGS;
 }
 
 /** Copies the fragments from `first` on behind those of `to`; the room was checked. References are the caller's business. */

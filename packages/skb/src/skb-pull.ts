@@ -98,7 +98,7 @@ export function pullTail(slab: SkbSlab, skb: SkbRef, deltaBytes: number): boolea
  * Lets go of the first `bytes` behind the linear part; the rest of the last fragment stays. Lengths are the caller's.
  * Returns how many bytes lie in the fragment list instead.
  */
-export function dropFront(slab: SkbSlab, at: number, bytes: number): number {
+function dropFront(slab: SkbSlab, at: number, bytes: number): number {
   const { host, i32 } = slab;
   const shinfo = i32[at + SHINFO]!;
   const count = i32[shinfo + NR_FRAGS]!;

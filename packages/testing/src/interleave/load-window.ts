@@ -31,7 +31,7 @@ export function staleChoices({ gone, lastLoad, lastAtomic }: LoadWindow, at: num
 }
 
 /** Forgets what was in `at` before position `end`: a thread reads or writes a word in one order (coherence). */
-export function forgetBefore(window: LoadWindow, at: number, end: number): LoadWindow {
+function forgetBefore(window: LoadWindow, at: number, end: number): LoadWindow {
   const isForgotten = (entry: Overwritten, k: number): boolean => entry.at === at && k < end;
   const countUpTo = (limit: number): number =>
     limit - window.gone.slice(0, limit).filter((entry, k) => isForgotten(entry, k)).length;

@@ -10,9 +10,6 @@ const FILL_BATCH = 64;
 /** Rounds without progress after which nothing more is expected. */
 const PATIENCE = 8;
 
-/** Shortest packet that carries a number. */
-export const MIN_PACKET_BYTES: number = PATTERN_AT + 2;
-
 export interface TrafficSpec {
   /** Default 4096. */
   readonly packets?: number;
